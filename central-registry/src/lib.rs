@@ -1,0 +1,1 @@
+//! The authority: members, subsystems, security servers, approved trust services, the signed snapshot.

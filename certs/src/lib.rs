@@ -1,0 +1,1 @@
+//! Who may be believed: keys, certificate profiles, paths, OCSP, timestamps, registry snapshot.

@@ -1,0 +1,1 @@
+//! One binary with every role of Kogge.

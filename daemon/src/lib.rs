@@ -1,0 +1,1 @@
+//! What every daemon does: configuration, telemetry, HTTP plumbing, shutdown.

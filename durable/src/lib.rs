@@ -1,0 +1,1 @@
+//! Bytes that survive: atomic synced writes and the directory lock.

@@ -1,0 +1,1 @@
+//! What can be proven later: signatures, hash trees, timestamps, containers, verification.

@@ -1,0 +1,1 @@
+//! What happened, in order: durable segments, hash chain, index, recovery.

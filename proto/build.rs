@@ -1,0 +1,22 @@
+//! Compiles the schemas with protox, so that no system `protoc` is needed.
+
+use std::error::Error;
+
+const SCHEMAS: [&str; 4] =
+    ["schema/evidence.proto", "schema/tunnel.proto", "schema/log.proto", "schema/registry.proto"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=schema");
+    let descriptors = protox::compile(SCHEMAS, ["schema"])?;
+    // `bytes::Bytes` for payloads that travel through several hands without being copied.
+    prost_build::Config::new()
+        .bytes([
+            ".kogge.tunnel.v1.Frame",
+            ".kogge.tunnel.v1.Head.message",
+            ".kogge.log.v1.MessageRecord.message",
+            ".kogge.log.v1.Body.inline",
+            ".kogge.evidence.v1.Material",
+        ])
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! The broker: consumer and provider pipelines, signing, logging, timestamping.

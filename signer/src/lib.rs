@@ -1,0 +1,1 @@
+//! The only home of private keys: the software token.

@@ -1,0 +1,1 @@
+//! The tunnel between security servers: QUIC and HTTP/2 over TCP.
