@@ -324,7 +324,11 @@ impl fmt::Display for Code {
     }
 }
 
-fn split<const N: usize>(text: &str, kind: &'static str, expected: &'static str) -> Result<[Code; N], IdError> {
+fn split<const N: usize>(
+    text: &str,
+    kind: &'static str,
+    expected: &'static str,
+) -> Result<[Code; N], IdError> {
     let found = text.split('/').count();
     if found != N {
         return Err(IdError::Codes { kind, expected, found });

@@ -16,7 +16,11 @@ pub mod tunnel {
     pub use v1::*;
 
     /// Version 1.
-    #[allow(missing_docs, clippy::large_enum_variant, reason = "generated; documented in schema/tunnel.proto")]
+    #[allow(
+        missing_docs,
+        clippy::large_enum_variant,
+        reason = "generated; documented in schema/tunnel.proto"
+    )]
     pub mod v1 {
         include!(concat!(env!("OUT_DIR"), "/kogge.tunnel.v1.rs"));
     }
