@@ -184,9 +184,18 @@ fn is_hop_header(name: &str) -> bool {
     HOP_HEADERS.iter().any(|hop| name.eq_ignore_ascii_case(hop))
 }
 
+/// Whether a program behind a gateway might take the header for one of X-Road's: gateways give `X_Road_Client` and `X-Road-Client` the same name
+/// (RFC 3875 section 4.1.18), and only one of them was checked.
+fn passes_for_ours(name: &str) -> bool {
+    name.contains('_') && name.replace('_', "-").to_ascii_lowercase().starts_with("x-road-")
+}
+
 fn check_header(name: &str, value: &str) -> Result<(), MessageError> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(token) || value.chars().any(|c| c.is_control() && c != '\t') {
+        return Err(MessageError::Header(name.chars().take(64).collect()));
+    }
+    if passes_for_ours(name) {
         return Err(MessageError::Header(name.chars().take(64).collect()));
     }
     if is_hop_header(name) {

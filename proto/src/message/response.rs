@@ -25,7 +25,7 @@ pub struct RestResponse {
 /// What the provider's information system answered.
 #[derive(Debug)]
 pub struct ResponseParts<'a> {
-    /// HTTP status, 100 to 999.
+    /// HTTP status, 200 to 999: an interim one is no answer, and 101 would turn the connection into something else.
     pub status: u16,
     /// Reason phrase; may be empty.
     pub reason: &'a str,
@@ -67,7 +67,7 @@ impl RestResponse {
     fn from_parts(status_line: &str, reason: &str, headers: Vec<Header>) -> Result<Self, MessageError> {
         let digits = status_line.len() == 3 && status_line.bytes().all(|byte| byte.is_ascii_digit());
         let status: u16 = status_line.parse().map_err(|_| MessageError::Status)?;
-        if !digits || !(100..=999).contains(&status) || reason.chars().any(char::is_control) {
+        if !digits || !(200..=999).contains(&status) || reason.chars().any(char::is_control) {
             return Err(MessageError::Status);
         }
         let identifier = |place| move |source| MessageError::Identifier { place, source };

@@ -92,10 +92,32 @@ fn each_malformed_request_is_refused_for_its_own_reason() {
         MessageError::Header("X-Road-Represented-Party".into())
     );
     assert_eq!(with(&|p| p.headers.push(header("a", "b\nc"))), MessageError::Header("a".into()));
+    for name in ["x_road_client", "X_ROAD-Client", "x-road_represented_party"] {
+        let expected = MessageError::Header(name.into());
+        assert_eq!(with(&|p| p.headers.push(header(name, "TEST/GOV/1/other"))), expected);
+    }
     assert_eq!(with(&|p| p.headers = vec![header("a", "b"); 101]), MessageError::Missing(CLIENT));
     assert_eq!(with(&|p| p.headers.extend(vec![header("a", "b"); 101])), MessageError::TooManyHeaders);
     let long = "y".repeat(MESSAGE_BYTES_MAX);
     assert_eq!(with(&|p| p.headers.push(header("a", &long))), MessageError::TooLong);
+}
+
+#[test]
+fn only_a_final_status_is_an_answer() {
+    let request = RestRequest::build(known_parts()).unwrap();
+    let of = |status| {
+        let parts = ResponseParts { status, reason: "", headers: vec![], request_hash: "aGFzaA==" };
+        RestResponse::build(&request, parts)
+    };
+    for status in [0, 99, 100, 101, 103, 199, 1000] {
+        assert_eq!(of(status).unwrap_err(), MessageError::Status, "{status}");
+    }
+    let good = of(200).unwrap();
+    assert_eq!(of(999).unwrap().status(), 999);
+    for status in ["101", "20", "0200", "+20"] {
+        let text = std::str::from_utf8(good.bytes()).unwrap().replacen("200", status, 1);
+        assert_eq!(RestResponse::parse(text.as_bytes()).unwrap_err(), MessageError::Status, "{status}");
+    }
 }
 
 #[test]
