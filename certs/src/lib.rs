@@ -1,1 +1,19 @@
-//! Who may be believed: keys, certificate profiles, paths, OCSP, timestamps, registry snapshot.
+//! Who may be believed: keys, certificates and their profiles, paths, OCSP, timestamps, the anchor and the snapshot.
+//!
+//! Everything here decides from its arguments alone. Trust starts at an [`anchor::Anchor`]; a
+//! [`snapshot::VerifiedSnapshot`] follows from it; the snapshot's [`trust::TrustStore`] says which CAs and timestamping
+//! authorities are approved; [`path`], [`ocsp`] and [`timestamp`] check what parties show against that, and nothing else.
+//!
+//! Deliberately absent: clocks, files, sockets, a runtime, private keys (only the trait [`key::SigningKey`] is here), the
+//! trust store of the operating system.
+#![forbid(unsafe_code)]
+
+pub mod certificate;
+pub mod key;
+pub mod path;
+pub mod profile;
+pub mod trust;
+
+
+#[cfg(test)]
+mod testing;
