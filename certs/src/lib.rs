@@ -10,10 +10,14 @@
 
 pub mod certificate;
 pub mod key;
+pub mod ocsp;
 pub mod path;
 pub mod profile;
+pub mod timestamp;
 pub mod trust;
 
+mod asn1;
+mod cms;
 
 #[cfg(test)]
 mod testing;
