@@ -8,11 +8,13 @@
 //! trust store of the operating system.
 #![forbid(unsafe_code)]
 
+pub mod anchor;
 pub mod certificate;
 pub mod key;
 pub mod ocsp;
 pub mod path;
 pub mod profile;
+pub mod snapshot;
 pub mod timestamp;
 pub mod trust;
 
