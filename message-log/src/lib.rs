@@ -1,1 +1,80 @@
-//! What happened, in order: durable segments, hash chain, index, recovery.
+//! What happened, in order: durable segments, group commit, a hash chain, a rebuildable index, recovery.
+//!
+//! A log is a directory: `segments/NNNNNNNNNN.log` (append-only, preallocated with zeros), `bodies/` (large bodies, one file each),
+//! `spool/` (bodies on their way in; emptied when the log opens), `index/` (sled; rebuilt whenever it is missing, damaged or disagrees),
+//! `acknowledged` (a note of an entry that was), `lock`. The format of a segment is in `proto/schema/log.proto`.
+//!
+//! Invariants:
+//! - acknowledged ⇒ frame and body synced, and every earlier frame too;
+//! - sequence n+1 carries the SHA-256 of entry n's payload, over all segments;
+//! - a segment holds every certificate and OCSP response that its records refer to, before the first record that does;
+//! - nothing in `index/` is needed to find or prove an acknowledged record.
+//!
+//! Deliberately absent: a runtime, the network, what signatures mean.
+#![forbid(unsafe_code)]
+
+mod acknowledged;
+mod audit;
+mod bodies;
+mod chain;
+mod disk;
+mod draft;
+mod error;
+mod frame;
+mod index;
+mod layout;
+mod live;
+mod log;
+mod lookup;
+mod material;
+mod message;
+mod read;
+mod reader;
+mod recovery;
+mod reindex;
+mod scan;
+mod segment;
+mod stamps;
+mod unstamped;
+mod window;
+mod writer;
+
+#[cfg(test)]
+extern crate self as kogge_message_log;
+#[cfg(test)]
+mod audit_tests;
+#[cfg(test)]
+mod failure_tests;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+#[path = "../tests/fixture/mod.rs"]
+mod fixture;
+
+use std::time::Duration;
+
+use kogge_proto::id::SecurityServerId;
+use kogge_proto::time::UnixMillis;
+
+pub use error::{AppendError, Damage, LogError};
+pub use log::MessageLog;
+pub use message::{Acknowledge, Filter, Found, NewBody, NewBodyPlace, NewMessage, Receipt, State};
+pub use reader::Reader;
+pub use recovery::Recovery;
+pub use reindex::reindex;
+
+/// How a log is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whose log it is; written into each segment, and checked when the log is opened again.
+    pub server: SecurityServerId,
+    /// Size to which a segment is preallocated, in bytes; a record larger than the rest starts a new one.
+    pub segment_bytes: u64,
+    /// sled's page cache in bytes.
+    pub index_cache_bytes: u64,
+    /// For how long request ids of provider-side requests are remembered, so that a replay is refused. Requests whose
+    /// signing time is older must be refused by the caller.
+    pub replay_window: Duration,
+    /// The clock; an argument, so that tests own the time.
+    pub clock: fn() -> UnixMillis,
+}

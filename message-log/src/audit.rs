@@ -1,0 +1,250 @@
+//! Reading a whole log and reporting everything that is not what was written.
+//!
+//! What an audit of the log alone cannot see, because nothing in the log speaks of it: the end of the log cut off at an entry's end, and a last
+//! entry replaced by another. Stamps, the other side's log and the signatures tell.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use kogge_proto::digest::{Sha512, Sha512Hasher, sha512};
+use kogge_proto::time::UnixMillis;
+use kogge_proto::wire::log::body::Place;
+use kogge_proto::wire::log::entry::Kind;
+use kogge_proto::wire::log::{Body, MessageRecord, StampRecord};
+
+use crate::layout::{Layout, parse_body_name, segment_name};
+use crate::material::{Collector, MaterialMap};
+use crate::reader::missing_material;
+use crate::scan::{Item, Scan, Step};
+use crate::stamps::{Covered, StampFinder};
+use crate::{Damage, Found, LogError, Reader};
+
+/// An audit that found this many damages reads no further.
+pub(crate) const DAMAGES_MAX: usize = 1000;
+
+/// Bodies are read in pieces of this size.
+const PIECE_BYTES: usize = 64 * 1024;
+
+impl Reader {
+    /// Reads the whole log and reports every damage: frames, checksums, chain, sequence, material, body files (length and digest), stamps that
+    /// name no record, records that do not exist or that another stamp covers, bytes after the last entry. `each` gets every message record with its stamp for the checks of higher layers.
+    /// A log that is being written is read up to its last whole entry. A group that was torn when a server died is reported too; opening the log
+    /// for writing cuts it.
+    ///
+    /// Memory: 8 bytes for every entry that is no message, a few words for every run of records that were stamped without a gap.
+    ///
+    /// # Errors
+    /// A file cannot be read at all.
+    pub fn audit(&self, each: &mut dyn FnMut(Found)) -> Result<Vec<Damage>, LogError> {
+        let layout = &self.layout;
+        let numbers = layout.segment_numbers().map_err(LogError::io("list", &layout.segments()))?;
+        let mut damages = Vec::new();
+        let mut expected = 1;
+        let mut other_kinds = Vec::new();
+        let mut covered = Covered::default();
+        for number in numbers {
+            if number < expected {
+                // Read already: a scan goes on from segment to segment.
+                continue;
+            }
+            if number > expected {
+                damages.push(missing_segment(expected));
+            }
+            let ahead = StampFinder::lenient(layout, self.scan_from(number)?);
+            let mut audit = Audit {
+                layout,
+                stamps: ahead,
+                materials: MaterialMap::default(),
+                collector: Collector::new(layout),
+                other_kinds,
+                covered,
+                last_root: if number == 1 { Root::Known(Vec::new()) } else { Root::Unknown },
+                damages,
+            };
+            expected = audit.run(self.scan_from(number)?, each)? + 1;
+            (damages, other_kinds, covered) = (audit.damages, audit.other_kinds, audit.covered);
+            if damages.len() >= DAMAGES_MAX {
+                break;
+            }
+        }
+        Ok(damages)
+    }
+}
+
+/// An audit of segments that follow each other.
+struct Audit<'a> {
+    layout: &'a Layout,
+    stamps: StampFinder,
+    materials: MaterialMap,
+    collector: Collector,
+    /// Sequences of entries that are no messages, ascending.
+    other_kinds: Vec<u64>,
+    covered: Covered,
+    last_root: Root,
+    damages: Vec<Damage>,
+}
+
+/// The root that the next stamp must build on.
+enum Root {
+    Known(Vec<u8>),
+    /// Stamps may have been lost.
+    Unknown,
+}
+
+impl Audit<'_> {
+    /// Returns the number of the last segment read.
+    fn run(&mut self, mut scan: Scan, each: &mut dyn FnMut(Found)) -> Result<u64, LogError> {
+        while self.damages.len() < DAMAGES_MAX {
+            match scan.step()? {
+                Step::Entry(item) => self.check(*item, each)?,
+                Step::Damage(damage) => self.lose(damage),
+                Step::Torn(damage) => {
+                    self.lose(damage);
+                    scan.skip()?;
+                }
+                Step::End => break,
+            }
+        }
+        Ok(scan.position().0)
+    }
+
+    fn lose(&mut self, damage: Damage) {
+        self.damages.push(damage);
+        self.last_root = Root::Unknown;
+    }
+
+    fn check(&mut self, item: Item, each: &mut dyn FnMut(Found)) -> Result<(), LogError> {
+        self.materials.note(&item);
+        let Item { segment, offset, entry, .. } = item;
+        let sequence = entry.sequence;
+        match entry.kind {
+            Some(Kind::Message(record)) => {
+                self.check_body(&record, segment, offset)?;
+                each(self.find(record, sequence, UnixMillis(entry.time_ms), segment, offset)?);
+            }
+            Some(Kind::Stamp(stamp)) => {
+                self.check_stamp(&stamp, sequence, segment, offset);
+                self.other_kinds.push(sequence);
+            }
+            Some(Kind::SegmentStart(_) | Kind::Material(_)) | None => self.other_kinds.push(sequence),
+        }
+        Ok(())
+    }
+
+    /// The record with what there is of its material.
+    fn find(
+        &mut self,
+        record: MessageRecord,
+        sequence: u64,
+        time: UnixMillis,
+        segment: u64,
+        offset: u64,
+    ) -> Result<Found, LogError> {
+        let signature = record.signature.clone().unwrap_or_default();
+        let materials = &self.materials;
+        let place = |digest: &[u8]| Ok(materials.offset(segment, digest));
+        let (material, missing) = self.collector.collect(segment, &signature, place)?;
+        for digest in missing {
+            self.report("log.material", segment, offset, missing_material(&digest));
+        }
+        let stamp = self.stamps.find(sequence)?;
+        Ok(Found { sequence, time, record, material, stamp })
+    }
+
+    fn check_body(&mut self, record: &MessageRecord, segment: u64, offset: u64) -> Result<(), LogError> {
+        let Some(body) = &record.body else { return Ok(()) };
+        let wrong = match &body.place {
+            Some(Place::Inline(bytes)) => compare(body, bytes.len() as u64, sha512(bytes)),
+            Some(Place::File(name)) => match self.digest_file(name)? {
+                Ok((length, digest)) => compare(body, length, digest),
+                Err(reason) => Some(reason),
+            },
+            None => Some("the record does not say where its body is"),
+        };
+        if let Some(reason) = wrong {
+            self.report("log.body", segment, offset, reason.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Length and digest of a body file, or why there is none.
+    fn digest_file(&self, name: &str) -> Result<Result<(u64, Sha512), &'static str>, LogError> {
+        if parse_body_name(name).is_none() {
+            return Ok(Err("the body's file name is none that a log gives"));
+        }
+        let path = self.layout.body(name);
+        match File::open(&path).and_then(digest) {
+            Ok(found) => Ok(Ok(found)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Err("the body's file is missing")),
+            Err(error) => Err(LogError::io("read", &path)(error)),
+        }
+    }
+
+    /// A stamp is proven by the records that it covers, each of which is checked against the first stamp that names it. One that covers nothing,
+    /// or only what others cover, would be checked by nobody: it could take the place of a whole batch that was removed.
+    fn check_stamp(&mut self, stamp: &StampRecord, sequence: u64, segment: u64, offset: u64) {
+        if stamp.leaves.is_empty() {
+            self.report("log.stamp", segment, offset, "the stamp covers no record".to_owned());
+        }
+        let is_message =
+            |leaf: u64| (1..sequence).contains(&leaf) && self.other_kinds.binary_search(&leaf).is_err();
+        let mut leaves = stamp.leaves.iter().map(|leaf| leaf.sequence);
+        let wrong = if let Some(stranger) = leaves.clone().find(|leaf| !is_message(*leaf)) {
+            Some(format!("the stamp covers entry {stranger}, which is no message"))
+        } else {
+            leaves
+                .find(|leaf| !self.covered.insert(*leaf))
+                .map(|twice| format!("the stamp covers record {twice}, which was covered before"))
+        };
+        if let Some(reason) = wrong {
+            self.report("log.stamp", segment, offset, reason);
+        }
+        if matches!(&self.last_root, Root::Known(root) if *root != stamp.previous_root) {
+            let reason = "the stamp does not build on the one before it".to_owned();
+            self.report("log.stamp", segment, offset, reason);
+        }
+        self.last_root = Root::Known(stamp.root.clone());
+    }
+
+    fn report(&mut self, check: &'static str, segment: u64, offset: u64, reason: String) {
+        self.damages.push(Damage {
+            check,
+            file: format!("segments/{}", segment_name(segment)),
+            offset,
+            reason,
+        });
+    }
+}
+
+fn compare(body: &Body, length: u64, digest: Sha512) -> Option<&'static str> {
+    if body.length != length {
+        return Some("the body does not have the length that the record gives");
+    }
+    (body.sha512 != digest.as_bytes()).then_some("the body does not have the digest that the record gives")
+}
+
+fn digest(mut file: File) -> io::Result<(u64, Sha512)> {
+    let mut hasher = Sha512Hasher::new();
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut length = 0;
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok((length, hasher.finish())),
+            Ok(read) => {
+                length += read as u64;
+                hasher.update(piece.get(..read).unwrap_or_default());
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn missing_segment(number: u64) -> Damage {
+    Damage {
+        check: "log.sequence",
+        file: format!("segments/{}", segment_name(number)),
+        offset: 0,
+        reason: "the segment is missing".to_owned(),
+    }
+}

@@ -1,0 +1,204 @@
+//! An audit finds every change to what was acknowledged.
+
+use std::path::Path;
+
+use crate::fixture::*;
+use crate::{Damage, MessageLog, NewBody, NewBodyPlace, NewMessage, Options, Reader};
+use kogge_proto::digest::{sha256, sha512};
+use kogge_proto::wire::log::entry::Kind;
+use kogge_proto::wire::log::{Entry, StampRecord};
+use prost::Message;
+
+/// A log of three small segments with stamps and a body file.
+fn small_log(dir: &Path) {
+    let log = MessageLog::open(dir, Options { segment_bytes: 3000, ..options() }).unwrap().0;
+    let sequences = append_requests(&log, 0..3);
+    append_stamp(&log, stamp(&log, &sequences[..2])).unwrap();
+    let path = log.spool_dir().join("body");
+    std::fs::write(&path, b"a body in a file").unwrap();
+    let body =
+        NewBody { length: 16, sha512: sha512(b"a body in a file"), place: NewBodyPlace::Spooled(path) };
+    append(&log, NewMessage { body: Some(body), ..request(3) }).unwrap();
+    append_requests(&log, 4..7);
+    append_stamp(&log, stamp(&log, &log.unstamped(3))).unwrap();
+    append_requests(&log, 7..8);
+    log.close();
+}
+
+/// Damages of a log that nobody writes: there is no use in waiting for a writer.
+fn damages(dir: &Path) -> Vec<Damage> {
+    let mut reader = Reader::open(dir).unwrap();
+    reader.manner.patience = 0;
+    reader.audit(&mut |_| ()).unwrap()
+}
+
+#[test]
+fn every_flipped_byte_is_found_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    small_log(dir.path());
+    assert_sound(dir.path());
+    let mut flipped = 0;
+    let mut checks = std::collections::BTreeSet::new();
+    let segments = std::fs::read_dir(dir.path().join("segments")).unwrap();
+    let bodies = std::fs::read_dir(dir.path().join("bodies")).unwrap();
+    for file in segments.chain(bodies).map(|entry| entry.unwrap().path()) {
+        let whole = std::fs::read(&file).unwrap();
+        let end = content_end(&file);
+        let is_segment = file.extension().unwrap() == "log";
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << (at % 8);
+            std::fs::write(&file, &bytes).unwrap();
+            let found = damages(dir.path());
+            let first = found.first().unwrap_or_else(|| panic!("{} at {at}", file.display()));
+            if is_segment {
+                assert!(file.ends_with(&first.file), "{first} at {at}");
+                assert_eq!(first.check == "log.tail", at >= end, "{first} at {at} of {end}");
+            } else {
+                assert_eq!(first.check, "log.body");
+            }
+            checks.insert(first.check);
+            flipped += 1;
+        }
+        std::fs::write(&file, &whole).unwrap();
+    }
+    assert!(flipped > 9000, "{flipped}");
+    assert_eq!(Vec::from_iter(checks), ["log.body", "log.checksum", "log.frame", "log.tail"]);
+    assert_eq!(damages(dir.path()), []);
+}
+
+/// The payloads of a segment's frames.
+fn payloads(file: &Path) -> Vec<Vec<u8>> {
+    let bytes = std::fs::read(file).unwrap();
+    let mut rest = bytes.as_slice();
+    let mut payloads = Vec::new();
+    while let Some((head, after)) = rest.split_first_chunk::<8>().filter(|(head, _)| head[..4] != [0; 4]) {
+        let length = u32::from_le_bytes(head[..4].try_into().unwrap()) as usize;
+        payloads.push(after[..length].to_vec());
+        rest = &after[length..];
+    }
+    payloads
+}
+
+/// Writes a segment's frames with correct checksums, as somebody with a motive would.
+fn write_payloads(file: &Path, payloads: &[Vec<u8>]) {
+    let mut bytes = Vec::new();
+    for payload in payloads {
+        bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
+        bytes.extend_from_slice(&crc32c::crc32c(payload).to_le_bytes());
+        bytes.extend_from_slice(payload);
+    }
+    std::fs::write(file, bytes).unwrap();
+}
+
+/// What an audit says after the payloads of the first segment were changed and their checksums made right.
+fn after_change(change: impl FnOnce(&mut Vec<Vec<u8>>)) -> Vec<&'static str> {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let sequences = append_requests(&log, 0..4);
+    append_stamp(&log, stamp(&log, &sequences)).unwrap();
+    append_requests(&log, 4..6);
+    log.close();
+    let file = last_segment(dir.path());
+    let mut changed = payloads(&file);
+    change(&mut changed);
+    write_payloads(&file, &changed);
+    damages(dir.path()).into_iter().map(|damage| damage.check).collect()
+}
+
+#[test]
+fn changes_with_right_checksums_break_the_chain() {
+    assert_eq!(after_change(|_| ()), [] as [&str; 0]);
+    // Entries: start, two items of material, request 0, two items, requests 1 to 3, stamp, requests 4 and 5.
+    assert_eq!(after_change(|payloads| drop(payloads.remove(7))), ["log.sequence"]);
+    assert_eq!(after_change(|payloads| payloads.swap(7, 8)), ["log.sequence"; 3]);
+    assert_eq!(after_change(|payloads| payloads.insert(7, payloads[7].clone())), ["log.sequence"]);
+    let alter = |payloads: &mut Vec<Vec<u8>>| {
+        let text = payloads[7].windows(9).position(|window| window == b"persons?n").unwrap();
+        payloads[7][text] = b'P';
+    };
+    assert_eq!(after_change(alter), ["log.chain"]);
+    let other_certificate = |payloads: &mut Vec<Vec<u8>>| {
+        let text = payloads[1].windows(11).position(|window| window == b"certificate").unwrap();
+        payloads[1][text] = b'C';
+    };
+    assert_eq!(
+        after_change(other_certificate),
+        ["log.chain", "log.material", "log.material", "log.material"]
+    );
+    assert_eq!(after_change(|payloads| payloads[9].truncate(50)), ["log.frame"]);
+    assert_eq!(after_change(|payloads| drop(payloads.remove(0))), ["log.frame", "log.sequence"]);
+}
+
+#[test]
+fn stamps_over_what_is_no_message_and_out_of_line_are_found() {
+    let restamp = |change: fn(&mut StampRecord)| {
+        after_change(move |payloads| {
+            payloads.truncate(10);
+            let mut entry = Entry::decode(payloads[9].as_slice()).unwrap();
+            let Some(Kind::Stamp(stamp)) = &mut entry.kind else { panic!("no stamp") };
+            change(stamp);
+            payloads[9] = entry.encode_to_vec();
+        })
+    };
+    assert_eq!(restamp(|_| ()), [] as [&str; 0]);
+    assert_eq!(restamp(|stamp| stamp.leaves[0].sequence = 1), ["log.stamp"]);
+    assert_eq!(restamp(|stamp| stamp.leaves[0].sequence = 2), ["log.stamp"]);
+    assert_eq!(restamp(|stamp| stamp.leaves[0].sequence = 10), ["log.stamp"]);
+    assert_eq!(restamp(|stamp| stamp.leaves[0].sequence = 99), ["log.stamp"]);
+    assert_eq!(restamp(|stamp| stamp.leaves[0].sequence = 0), ["log.stamp"]);
+    assert_eq!(restamp(|stamp| stamp.previous_root = vec![1; 32]), ["log.stamp"]);
+    assert_eq!(restamp(|stamp| stamp.leaves.push(stamp.leaves[0].clone())), ["log.stamp"]);
+    assert_eq!(restamp(|stamp| stamp.leaves.clear()), ["log.stamp"]);
+}
+
+/// A batch of records was removed, and a stamp that nobody would check stands in its place to carry its root on.
+#[test]
+fn a_stamp_that_stands_in_for_a_removed_batch_is_found() {
+    let stand_in = |change: fn(&mut StampRecord)| {
+        after_change(move |payloads| {
+            payloads.truncate(10);
+            let mut entry = Entry::decode(payloads[9].as_slice()).unwrap();
+            entry.previous_sha256 = sha256(&payloads[9]).0.to_vec();
+            entry.sequence += 1;
+            let Some(Kind::Stamp(stamp)) = &mut entry.kind else { panic!("no stamp") };
+            stamp.previous_root = std::mem::replace(&mut stamp.root, vec![7; 32]);
+            change(stamp);
+            payloads.push(entry.encode_to_vec());
+        })
+    };
+    assert_eq!(stand_in(|stamp| stamp.leaves.clear()), ["log.stamp"]);
+    assert_eq!(stand_in(|_| ()), ["log.stamp"]);
+    assert_eq!(stand_in(|stamp| stamp.leaves.truncate(1)), ["log.stamp"]);
+}
+
+#[test]
+fn an_audit_goes_on_behind_the_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    small_log(dir.path());
+    let first = dir.path().join("segments/0000000001.log");
+    let mut bytes = std::fs::read(&first).unwrap();
+    let end = content_end(&first);
+    bytes[end - 700] ^= 1;
+    std::fs::write(&first, bytes).unwrap();
+    let mut reader = Reader::open(dir.path()).unwrap();
+    reader.manner.patience = 0;
+    let mut found = Vec::new();
+    let damages = reader.audit(&mut |record| found.push(record)).unwrap();
+    assert_eq!(damages.len(), 1, "{damages:?}");
+    assert!(found.len() >= 7, "{}", found.len());
+    assert!(found.iter().filter(|record| record.stamp.is_some()).count() >= 4);
+}
+
+#[test]
+fn damage_without_end_ends_the_audit() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    log.close();
+    let file = last_segment(dir.path());
+    // Each frame has a right checksum and no entry.
+    let mut broken = payloads(&file);
+    broken.extend((0..2000).map(|_| vec![0xff; 3]));
+    write_payloads(&file, &broken);
+    assert_eq!(damages(dir.path()).len(), crate::audit::DAMAGES_MAX);
+}

@@ -1,0 +1,101 @@
+//! Large bodies on their way from the spool into `bodies/`.
+//!
+//! A body is synced by a thread of its own before its record reaches the writer, so that a body of gigabytes does not hold up the small
+//! exchanges beside it.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use crate::layout::{Layout, parse_body_name};
+use crate::writer::{Job, Work};
+use crate::{AppendError, LogError, NewBodyPlace};
+
+/// Syncs the spooled bodies of the jobs that come in and passes the jobs on. Ends when nobody can send any more.
+pub(crate) fn sync_spooled(jobs: &Receiver<Job>, writer: &SyncSender<Job>) {
+    while let Ok(job) = jobs.recv() {
+        match spooled(&job).map_or(Ok(()), |(path, length)| sync(path, length)) {
+            // Send fails only if the writer is gone; dropping the job then tells its owner.
+            Ok(()) => drop(writer.send(job)),
+            Err(error) => job.refuse(error),
+        }
+    }
+}
+
+/// The spool file that a job brings along and the length it should have.
+pub(crate) fn spooled(job: &Job) -> Option<(&Path, u64)> {
+    let Work::Message(message) = &job.work else { return None };
+    match message.body.as_ref().map(|body| (&body.place, body.length)) {
+        Some((NewBodyPlace::Spooled(path), length)) => Some((path, length)),
+        Some((NewBodyPlace::Inline(_), _)) | None => None,
+    }
+}
+
+/// A body that was moved into `bodies/`.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    from: PathBuf,
+    to: PathBuf,
+}
+
+impl Moved {
+    /// Renames a synced spool file to its final name. A crash after this leaves a body without a record, which the next start removes.
+    pub(crate) fn rename(layout: &Layout, from: &Path, name: &str) -> Result<Self, AppendError> {
+        if from.parent() != Some(layout.spool().as_path()) {
+            return Err(AppendError::Unfit(format!("{} is not in the log's spool", from.display())));
+        }
+        let to = layout.body(name);
+        std::fs::rename(from, &to).map_err(|error| refusal("move the body", from, &error))?;
+        Ok(Self { from: from.to_path_buf(), to })
+    }
+
+    /// Gives the file back to its owner, whose record was refused.
+    pub(crate) fn give_back(self) {
+        if let Err(error) = std::fs::rename(&self.to, &self.from) {
+            // It stays a body without a record: the next start removes it.
+            tracing::warn!(body = %self.to.display(), %error, "cannot move a refused body back into the spool");
+        }
+    }
+}
+
+/// Removes what is left in the spool from the last run; returns how many files.
+pub(crate) fn empty_spool(layout: &Layout) -> Result<usize, LogError> {
+    let spool = layout.spool();
+    let mut removed = 0;
+    for entry in std::fs::read_dir(&spool).map_err(LogError::io("list", &spool))? {
+        let path = entry.map_err(LogError::io("list", &spool))?.path();
+        std::fs::remove_file(&path).map_err(LogError::io("remove", &path))?;
+        removed += 1;
+    }
+    Ok(removed)
+}
+
+/// Removes bodies whose records were never acknowledged: those of entries after the last one.
+pub(crate) fn remove_unrecorded(layout: &Layout, last_sequence: u64) -> Result<(), LogError> {
+    let bodies = layout.bodies();
+    for entry in std::fs::read_dir(&bodies).map_err(LogError::io("list", &bodies))? {
+        let entry = entry.map_err(LogError::io("list", &bodies))?;
+        let sequence = entry.file_name().to_str().and_then(parse_body_name);
+        if sequence.is_some_and(|sequence| sequence > last_sequence) {
+            std::fs::remove_file(entry.path()).map_err(LogError::io("remove", &entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+fn sync(path: &Path, length: u64) -> Result<(), AppendError> {
+    let file = File::open(path).map_err(|error| refusal("open the body", path, &error))?;
+    let found = file.metadata().map_err(|error| refusal("read the body", path, &error))?.len();
+    if found != length {
+        return Err(AppendError::Unfit(format!("the spooled body has {found} bytes, not {length}")));
+    }
+    file.sync_data().map_err(|error| refusal("sync the body", path, &error))
+}
+
+fn refusal(what: &str, path: &Path, error: &io::Error) -> AppendError {
+    if error.kind() == io::ErrorKind::NotFound {
+        return AppendError::Unfit(format!("there is no spooled body {}", path.display()));
+    }
+    AppendError::from_io(what, error)
+}

@@ -1,0 +1,57 @@
+//! The chain over all entries: sequence numbers without gaps, each entry with the SHA-256 of the one before.
+
+use kogge_proto::digest::Sha256;
+use kogge_proto::time::UnixMillis;
+use kogge_proto::wire::log::Entry;
+use kogge_proto::wire::log::entry::Kind;
+
+use crate::frame;
+
+/// Where a chain stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Chain {
+    /// Sequence of the newest entry; 0 for none.
+    pub(crate) sequence: u64,
+    /// SHA-256 of the newest entry's payload; zeros for none.
+    pub(crate) hash: Sha256,
+}
+
+impl Chain {
+    pub(crate) const EMPTY: Self = Self { sequence: 0, hash: Sha256([0; 32]) };
+
+    /// Sequence of the entry to come.
+    pub(crate) fn next(&self) -> u64 {
+        self.sequence.saturating_add(1)
+    }
+
+    /// The entry that comes next. `durable` is the newest synced entry's sequence.
+    pub(crate) fn entry(&self, time: UnixMillis, durable: u64, kind: Kind) -> Entry {
+        Entry {
+            sequence: self.next(),
+            previous_sha256: self.hash.0.to_vec(),
+            time_ms: time.0,
+            durable_sequence: durable,
+            kind: Some(kind),
+        }
+    }
+
+    /// Appends the frame of an entry made by [`Chain::entry`] to `out` and moves on to it.
+    pub(crate) fn append(&mut self, out: &mut Vec<u8>, entry: &Entry) {
+        self.hash = frame::append(out, entry);
+        self.sequence = entry.sequence;
+    }
+
+    /// Why the entry does not follow, as check name and reason.
+    pub(crate) fn check(&self, entry: &Entry) -> Result<(), (&'static str, String)> {
+        let expected = self.next();
+        if entry.sequence != expected {
+            let found = entry.sequence;
+            return Err(("log.sequence", format!("entry {expected} is expected, entry {found} is here")));
+        }
+        if entry.previous_sha256 != self.hash.0 {
+            let before = self.sequence;
+            return Err(("log.chain", format!("entry {expected} was not written after this entry {before}")));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! A real disk that fails when told to.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use crate::disk::{Disk, DiskFile, RealDisk};
+use crate::live::locked;
+
+/// What fails until it is lifted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults {
+    /// Bytes by which files may still grow; what does not fit is written in part, as a disk does that fills up.
+    pub(crate) space: Option<u64>,
+    /// Writing anything but zeros: how many bytes still reach the file, and the error.
+    pub(crate) write: Option<(usize, io::ErrorKind)>,
+    pub(crate) sync: Option<io::ErrorKind>,
+    pub(crate) sync_dir: Option<io::ErrorKind>,
+    pub(crate) set_len: Option<io::ErrorKind>,
+    pub(crate) create: Option<io::ErrorKind>,
+}
+
+/// The disk; a clone is the handle by which a test makes it fail.
+#[derive(Clone, Default)]
+pub(crate) struct FaultyDisk(Arc<Mutex<Faults>>);
+
+impl FaultyDisk {
+    pub(crate) fn set(&self, faults: Faults) {
+        *locked(&self.0) = faults;
+    }
+
+    pub(crate) fn lift(&self) {
+        self.set(Faults::default());
+    }
+
+    fn check(&self, which: impl FnOnce(&Faults) -> Option<io::ErrorKind>) -> io::Result<()> {
+        match which(&locked(&self.0)) {
+            Some(kind) => Err(kind.into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.check(|faults| faults.create)?;
+        Ok(Box::new(FaultyFile { file: RealDisk.create(path)?, disk: self.clone() }))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(FaultyFile { file: RealDisk.open(path)?, disk: self.clone() }))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.check(|faults| faults.sync_dir)?;
+        RealDisk.sync_dir(dir)
+    }
+}
+
+struct FaultyFile {
+    file: Box<dyn DiskFile>,
+    disk: FaultyDisk,
+}
+
+impl FaultyFile {
+    fn write_in_part(
+        &self,
+        bytes: &[u8],
+        offset: u64,
+        reached: usize,
+        kind: io::ErrorKind,
+    ) -> io::Result<()> {
+        self.file.write_at(&bytes[..reached.min(bytes.len())], offset)?;
+        Err(kind.into())
+    }
+}
+
+impl DiskFile for FaultyFile {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut faults = locked(&self.disk.0);
+        if let Some((reached, kind)) = faults.write.filter(|_| bytes.iter().any(|byte| *byte != 0)) {
+            return self.write_in_part(bytes, offset, reached, kind);
+        }
+        let growth = (offset + bytes.len() as u64).saturating_sub(self.file.length()?);
+        if let Some(space) = &mut faults.space {
+            let Some(rest) = space.checked_sub(growth) else {
+                let reached = bytes.len() - usize::try_from(growth - *space).unwrap();
+                *space = 0;
+                return self.write_in_part(bytes, offset, reached, io::ErrorKind::StorageFull);
+            };
+            *space = rest;
+        }
+        self.file.write_at(bytes, offset)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.disk.check(|faults| faults.set_len)?;
+        self.file.set_len(length)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.check(|faults| faults.sync)?;
+        self.file.sync()
+    }
+}

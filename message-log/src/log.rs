@@ -1,0 +1,238 @@
+//! An open log: its threads, and what callers see of them.
+
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use kogge_durable::DirLock;
+use kogge_proto::digest::Sha256;
+use kogge_proto::time::UnixMillis;
+use kogge_proto::wire::log::StampRecord;
+
+use crate::bodies;
+use crate::disk::{Disk, RealDisk};
+use crate::index::{Follower, IndexSlot};
+use crate::layout::Layout;
+use crate::live::{Durable, Live, Mark, locked};
+use crate::recovery::{Recovered, recover};
+use crate::window::RequestKey;
+use crate::writer::{Job, QUEUE_JOBS_MAX, Work, Writer};
+use crate::{Acknowledge, AppendError, LogError, NewMessage, Options, Reader, Recovery, State};
+
+/// Most jobs whose bodies wait to be synced.
+const BODIES_QUEUED_MAX: usize = 64;
+
+/// A log open for writing: one per directory. Cheap to clone; the log's threads end when [`MessageLog::close`] is called or the last
+/// clone is dropped.
+#[derive(Clone)]
+pub struct MessageLog {
+    inner: Arc<Inner>,
+}
+
+impl MessageLog {
+    /// Opens the log in `dir`, creating it if the directory is empty. Cuts a torn tail (keeping the bytes in a `*.torn` file), checks the
+    /// index or begins to rebuild it, empties the spool.
+    ///
+    /// # Errors
+    /// The directory cannot be used, another process has it open, or acknowledged entries are damaged.
+    pub fn open(dir: &Path, options: Options) -> Result<(Self, Recovery), LogError> {
+        Self::open_on(dir, options, Box::new(RealDisk))
+    }
+
+    pub(crate) fn open_on(
+        dir: &Path,
+        options: Options,
+        disk: Box<dyn Disk>,
+    ) -> Result<(Self, Recovery), LogError> {
+        let layout = Layout::new(dir);
+        kogge_durable::create_dir(layout.root(), true)?;
+        let lock = DirLock::acquire(layout.root())?;
+        for part in [layout.segments(), layout.bodies(), layout.spool()] {
+            kogge_durable::create_dir(&part, true)?;
+        }
+        let recovered = recover(&layout, &options, disk.as_ref())?;
+        let report = recovered.report.clone();
+        let inner = Inner::start(layout, options, disk, recovered, lock)?;
+        Ok((Self { inner: Arc::new(inner) }, report))
+    }
+
+    /// Where bodies on their way in are to be spooled.
+    #[must_use]
+    pub fn spool_dir(&self) -> Arc<Path> {
+        self.inner.spool.clone()
+    }
+
+    /// Hands a message to the writer; `acknowledge` is called once it is durable or was refused. Returns at once, but blocks while the
+    /// writer's bounded queue is full.
+    pub fn append(&self, message: NewMessage, acknowledge: Acknowledge) {
+        self.inner.send(Job { work: Work::Message(Box::new(message)), acknowledge });
+    }
+
+    /// Hands a timestamp batch to the writer. It must build on [`MessageLog::last_root`] and cover only records that wait for a stamp.
+    pub fn append_stamp(&self, stamp: StampRecord, acknowledge: Acknowledge) {
+        self.inner.send(Job { work: Work::Stamp(stamp), acknowledge });
+    }
+
+    /// Whether a provider-side request with this request id was appended within the replay window. The append itself refuses a replay
+    /// as well, so two at once cannot both pass.
+    #[must_use]
+    pub fn seen_request(&self, request_id: &str) -> bool {
+        let key = RequestKey::of(request_id);
+        locked(&self.inner.live.window).contains(key, (self.inner.clock)())
+    }
+
+    /// Sequences of message records that no stamp covers yet, oldest first, at most `limit`.
+    #[must_use]
+    pub fn unstamped(&self, limit: usize) -> Vec<u64> {
+        locked(&self.inner.live.unstamped).oldest(limit)
+    }
+
+    /// How many message records no stamp covers yet.
+    #[must_use]
+    pub fn unstamped_count(&self) -> usize {
+        locked(&self.inner.live.unstamped).len()
+    }
+
+    /// When the oldest record that no stamp covers yet was appended.
+    #[must_use]
+    pub fn oldest_unstamped(&self) -> Option<UnixMillis> {
+        locked(&self.inner.live.unstamped).oldest_time()
+    }
+
+    /// Root of the newest stamp: the first leaf of the next batch's tree.
+    #[must_use]
+    pub fn last_root(&self) -> Option<Sha256> {
+        locked(&self.inner.live.unstamped).last_root()
+    }
+
+    /// Whether the log takes records.
+    #[must_use]
+    pub fn state(&self) -> State {
+        locked(&self.inner.live.state).clone()
+    }
+
+    /// A reader of this log that uses its index.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader::of(self.inner.layout.clone(), self.inner.live.clone())
+    }
+
+    /// Writes out what was handed over, flushes the index, releases the lock. Blocks.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+}
+
+/// The queues into the log's threads. Dropping them is what ends the threads.
+struct Queues {
+    bodies: SyncSender<Job>,
+    writer: SyncSender<Job>,
+}
+
+struct Inner {
+    layout: Layout,
+    clock: fn() -> UnixMillis,
+    spool: Arc<Path>,
+    live: Arc<Live>,
+    queues: Mutex<Option<Queues>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Held by the threads too: the directory is free when the last of them has ended.
+    lock: Mutex<Option<Arc<DirLock>>>,
+}
+
+impl Inner {
+    fn start(
+        layout: Layout,
+        options: Options,
+        disk: Box<dyn Disk>,
+        recovered: Recovered,
+        lock: DirLock,
+    ) -> Result<Self, LogError> {
+        let Recovered { segment, chain, window, unstamped, index, .. } = recovered;
+        let mark = Mark { sequence: chain.sequence, segment: segment.number, end: segment.tail };
+        let live = Arc::new(Live {
+            state: Mutex::new(State::Writable),
+            durable: Arc::new(Durable::new(mark)),
+            window: Mutex::new(window),
+            unstamped: Mutex::new(unstamped),
+            index: IndexSlot::default(),
+        });
+        let lock = Arc::new(lock);
+        let inner = Self {
+            spool: Arc::from(layout.spool()),
+            layout: layout.clone(),
+            clock: options.clock,
+            live: live.clone(),
+            queues: Mutex::new(None),
+            threads: Mutex::new(Vec::new()),
+            lock: Mutex::new(Some(lock.clone())),
+        };
+        // One pending wake-up says as much as many.
+        let (wake, woken) = sync_channel(1);
+        let (writer_queue, writer_jobs) = sync_channel(QUEUE_JOBS_MAX);
+        let (bodies_queue, bodies_jobs) = sync_channel(BODIES_QUEUED_MAX);
+        let follower = Follower::new(layout.clone(), options.clone(), live.clone(), index);
+        inner.spawn("log-index", lock.clone(), move || follower.run(&woken))?;
+        let writer = Writer::new(layout, options, disk, live, wake, (segment, chain));
+        inner.spawn("log-writer", lock.clone(), move || writer.run(&writer_jobs))?;
+        let after_bodies = writer_queue.clone();
+        inner.spawn("log-bodies", lock, move || bodies::sync_spooled(&bodies_jobs, &after_bodies))?;
+        *locked(&inner.queues) = Some(Queues { bodies: bodies_queue, writer: writer_queue });
+        Ok(inner)
+    }
+
+    fn spawn(
+        &self,
+        name: &str,
+        lock: Arc<DirLock>,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result<(), LogError> {
+        let handle = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                work();
+                drop(lock);
+            })
+            .map_err(LogError::io("start a thread for", self.layout.root()))?;
+        locked(&self.threads).push(handle);
+        Ok(())
+    }
+
+    fn send(&self, job: Job) {
+        // Cloned out of the lock, so that a full queue holds up nobody else.
+        let queue = locked(&self.queues).as_ref().map(|queues| match bodies::spooled(&job) {
+            Some(_) => queues.bodies.clone(),
+            None => queues.writer.clone(),
+        });
+        let refused = match queue {
+            Some(queue) => queue.send(job).err().map(|unsent| unsent.0),
+            None => Some(job),
+        };
+        if let Some(job) = refused {
+            job.refuse(AppendError::Closed);
+        }
+    }
+
+    fn close(&self) {
+        drop(locked(&self.queues).take());
+        let mut threads = locked(&self.threads);
+        // The last clone may be dropped by a callback on one of our own threads. Waiting there for the others would never end; they
+        // all end by themselves after it.
+        let is_callback = threads.iter().any(|handle| handle.thread().id() == thread::current().id());
+        for handle in threads.drain(..).filter(|_| !is_callback) {
+            if handle.join().is_err() {
+                tracing::error!("a thread of the message log panicked");
+            }
+        }
+        *locked(&self.live.state) = State::Closed;
+        self.live.index.clear();
+        drop(locked(&self.lock).take());
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

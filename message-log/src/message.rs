@@ -1,0 +1,143 @@
+//! What goes into the log and what comes out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kogge_proto::digest::Sha512;
+use kogge_proto::time::UnixMillis;
+use kogge_proto::wire::evidence::{Material, Signature};
+use kogge_proto::wire::log::{Direction, MessageRecord, Role, StampRecord};
+
+use crate::AppendError;
+
+/// A message that is to become a record.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Which side of the exchange this server is on.
+    pub role: Role,
+    /// Request or response.
+    pub direction: Direction,
+    /// `x-road-id`.
+    pub message_id: String,
+    /// `x-road-request-id`.
+    pub request_id: String,
+    /// Text form of the client.
+    pub client: String,
+    /// Text form of the service.
+    pub service: String,
+    /// Text form of the other side's security server; empty where not yet known.
+    pub peer_server: String,
+    /// The REST message part.
+    pub message: Bytes,
+    /// The body part, if there is one.
+    pub body: Option<NewBody>,
+    /// The compact signature.
+    pub signature: Signature,
+    /// The certificates and OCSP responses that the signature names; stored once per segment. What it does not name is not stored.
+    pub material: Material,
+}
+
+/// A body part with its digest.
+#[derive(Clone, Debug)]
+pub struct NewBody {
+    /// Length in bytes.
+    pub length: u64,
+    /// Digest of all bytes, computed by the caller while the body arrived.
+    pub sha512: Sha512,
+    /// Where the bytes are.
+    pub place: NewBodyPlace,
+}
+
+/// Where a new body's bytes are.
+#[derive(Clone, Debug)]
+pub enum NewBodyPlace {
+    /// In memory; at most [`kogge_proto::limits::INLINE_BODY_BYTES_MAX`] bytes.
+    Inline(Bytes),
+    /// In a file of the log's spool; the log syncs it and renames it into `bodies/` before the record is acknowledged. If the
+    /// record is refused, the file is, as far as the disk permits, still where it was, and the caller's to remove.
+    Spooled(PathBuf),
+}
+
+/// Where an acknowledged record stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Receipt {
+    /// The entry's sequence number.
+    pub sequence: u64,
+    /// When it was appended.
+    pub time: UnixMillis,
+}
+
+/// What is called once a record is durable, or was refused. Runs on the log's own threads (on the caller's if the log is closed):
+/// must not block.
+pub type Acknowledge = Box<dyn FnOnce(Result<Receipt, AppendError>) + Send>;
+
+/// Whether the log takes records.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum State {
+    /// Yes.
+    Writable,
+    /// The disk is full; tried again with every append, and every second without one.
+    Full,
+    /// A write or sync failed; a new segment is being proven.
+    Suspect(String),
+    /// Closed.
+    Closed,
+}
+
+/// A message record as found, with all that is needed to prove it.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Sequence of its entry.
+    pub sequence: u64,
+    /// When it was appended.
+    pub time: UnixMillis,
+    /// The record.
+    pub record: MessageRecord,
+    /// The certificates and OCSP responses that its signature names.
+    pub material: Material,
+    /// The stamp that covers it, if there is one yet; shared by the records of a batch, for it may name ten thousand.
+    pub stamp: Option<Arc<StampRecord>>,
+}
+
+/// Which records to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Exactly this `x-road-id`.
+    pub message_id: Option<String>,
+    /// Exactly this `x-road-request-id`.
+    pub request_id: Option<String>,
+    /// Text form of the client.
+    pub client: Option<String>,
+    /// Text form of the service.
+    pub service: Option<String>,
+    /// Appended at this time or later.
+    pub from: Option<UnixMillis>,
+    /// Appended before this time.
+    pub to: Option<UnixMillis>,
+}
+
+impl Filter {
+    /// Whether a record that was appended at `time` passes.
+    pub(crate) fn admits(&self, time: UnixMillis, record: &MessageRecord) -> bool {
+        let same = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|text| text == found);
+        self.admits_time(time)
+            && same(&self.message_id, &record.message_id)
+            && same(&self.request_id, &record.request_id)
+            && same(&self.client, &record.client)
+            && same(&self.service, &record.service)
+    }
+
+    pub(crate) fn admits_time(&self, time: UnixMillis) -> bool {
+        self.from.is_none_or(|from| from <= time) && self.to.is_none_or(|to| time < to)
+    }
+}
+
+/// The digests of the certificates and OCSP responses that a signature names. Of wrong length where the signature is malformed.
+pub(crate) fn named_material(signature: &Signature) -> impl Iterator<Item = &[u8]> {
+    [&signature.certificate_sha256, &signature.ocsp_sha256]
+        .into_iter()
+        .chain(&signature.issuer_sha256)
+        .map(Vec::as_slice)
+        .filter(|digest| !digest.is_empty())
+}

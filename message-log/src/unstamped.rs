@@ -1,0 +1,75 @@
+//! Which message records wait for a timestamp, and the root that the next batch builds on.
+
+use std::collections::BTreeMap;
+
+use kogge_proto::digest::Sha256;
+use kogge_proto::time::UnixMillis;
+use kogge_proto::wire::log::entry::Kind;
+use kogge_proto::wire::log::{Entry, StampRecord};
+
+/// The records that no stamp covers, about 30 bytes each. How many there can be is bounded by the caller: it stops exchanges when the
+/// oldest is too old or there are too many.
+#[derive(Debug, Default)]
+pub(crate) struct Unstamped {
+    waiting: BTreeMap<u64, UnixMillis>,
+    last_root: Option<Sha256>,
+}
+
+impl Unstamped {
+    pub(crate) fn new(waiting: BTreeMap<u64, UnixMillis>, last_root: Option<Sha256>) -> Self {
+        Self { waiting, last_root }
+    }
+
+    /// Takes note of an entry that is durable.
+    pub(crate) fn apply(&mut self, entry: &Entry) {
+        match &entry.kind {
+            Some(Kind::Message(_)) => self.add(entry.sequence, UnixMillis(entry.time_ms)),
+            Some(Kind::Stamp(stamp)) => {
+                self.cover(stamp.leaves.iter().map(|leaf| leaf.sequence), Sha256::from_slice(&stamp.root));
+            }
+            Some(Kind::SegmentStart(_) | Kind::Material(_)) | None => {}
+        }
+    }
+
+    pub(crate) fn add(&mut self, sequence: u64, time: UnixMillis) {
+        self.waiting.insert(sequence, time);
+    }
+
+    pub(crate) fn cover(&mut self, leaves: impl Iterator<Item = u64>, root: Option<Sha256>) {
+        for sequence in leaves {
+            self.waiting.remove(&sequence);
+        }
+        self.last_root = root;
+    }
+
+    /// Why the stamp does not continue this log.
+    pub(crate) fn check(&self, stamp: &StampRecord) -> Result<(), String> {
+        if Sha256::from_slice(&stamp.root).is_none() {
+            return Err("the stamp's root is not a SHA-256".to_owned());
+        }
+        let previous = self.last_root.map(|root| root.0.to_vec()).unwrap_or_default();
+        if stamp.previous_root != previous {
+            return Err("the stamp does not build on the newest stamp's root".to_owned());
+        }
+        match stamp.leaves.iter().find(|leaf| !self.waiting.contains_key(&leaf.sequence)) {
+            Some(leaf) => Err(format!("entry {} is not a message that waits for a stamp", leaf.sequence)),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn oldest(&self, limit: usize) -> Vec<u64> {
+        self.waiting.keys().copied().take(limit).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(crate) fn oldest_time(&self) -> Option<UnixMillis> {
+        self.waiting.first_key_value().map(|(_, time)| *time)
+    }
+
+    pub(crate) fn last_root(&self) -> Option<Sha256> {
+        self.last_root
+    }
+}

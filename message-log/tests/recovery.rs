@@ -1,0 +1,211 @@
+//! Opening a log after a crash, and after worse.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod fixture;
+
+use std::path::Path;
+
+use fixture::*;
+use kogge_message_log::{LogError, MessageLog, Reader};
+
+#[test]
+fn a_torn_tail_is_kept_and_cut_at_every_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    append_requests(&log, 0..3);
+    log.close();
+    let start = content_end(&last_segment(dir.path()));
+    copy_dir(dir.path(), before.path());
+    let log = open(dir.path());
+    append(&log, request(3)).unwrap();
+    log.close();
+    let whole = std::fs::read(last_segment(dir.path())).unwrap();
+    let end = content_end(&last_segment(dir.path()));
+
+    for torn_at in start + 1..end {
+        let dir = before.path();
+        let segment = last_segment(dir);
+        // What a crash leaves of a group: its first bytes, then the zeros that were there before.
+        let mut torn = whole[..torn_at].to_vec();
+        torn.resize(start + 4096, 0);
+        std::fs::write(&segment, &torn).unwrap();
+        let kept = torn.iter().rposition(|byte| *byte != 0).unwrap() + 1 - start.min(torn_at);
+
+        let (log, recovery) = MessageLog::open(dir, options()).unwrap();
+        assert_eq!(recovery.torn_bytes, kept as u64, "{torn_at}");
+        assert_eq!(recovery.index_rebuilt, None);
+        assert_eq!(log.unstamped(10).len(), 3);
+        drop(log);
+        assert_eq!(content_end(&segment), start);
+        let file = torn_files(dir).pop().unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), torn[start..start + kept]);
+        std::fs::remove_file(file).unwrap();
+    }
+    let log = open(before.path());
+    append(&log, request(3)).unwrap();
+    log.close();
+    assert_eq!(assert_sound(before.path()).len(), 4);
+}
+
+#[test]
+fn what_the_index_knows_was_acknowledged_is_damaged_and_not_torn() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    append_requests(&log, 0..3);
+    log.close();
+    let segment = last_segment(dir.path());
+    let whole = std::fs::read(&segment).unwrap();
+    let end = content_end(&segment);
+    for torn_at in [end - 1, end - 100, end - 400] {
+        let mut torn = whole.clone();
+        torn[torn_at..].fill(0);
+        std::fs::write(&segment, &torn).unwrap();
+        let damage = damage_at_open(dir.path());
+        assert!(damage.reason.contains("but entry 8 was acknowledged"), "{damage}");
+        assert_eq!(std::fs::read(&segment).unwrap(), torn, "nothing is repaired");
+    }
+    // Without any trace of the last record.
+    let mut cut = whole.clone();
+    cut[end_of_entry_before_last(&whole)..].fill(0);
+    std::fs::write(&segment, &cut).unwrap();
+    assert_eq!(damage_at_open(dir.path()).check, "log.sequence");
+    std::fs::remove_file(&segment).unwrap();
+    assert_eq!(damage_at_open(dir.path()).check, "log.sequence");
+    std::fs::write(&segment, &whole).unwrap();
+    drop(open(dir.path()));
+}
+
+#[test]
+fn what_later_entries_prove_was_acknowledged_is_damaged_also_without_an_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    append_requests(&log, 0..4);
+    log.close();
+    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    let segment = last_segment(dir.path());
+    let whole = std::fs::read(&segment).unwrap();
+    let last = end_of_entry_before_last(&whole);
+    for (flipped_at, check) in [
+        (1, "log.checksum"),
+        (3, "log.frame"),
+        (4, "log.checksum"),
+        (60, "log.checksum"),
+        (last - 1, "log.checksum"),
+    ] {
+        let mut flipped = whole.clone();
+        flipped[flipped_at] ^= 0x80;
+        std::fs::write(&segment, &flipped).unwrap();
+        let damage = damage_at_open(dir.path());
+        assert_eq!((damage.check, damage.file.as_str()), (check, "segments/0000000001.log"), "{damage}");
+        assert!(damage.reason.contains("was acknowledged before entry"), "{damage}");
+        assert_eq!(torn_files(dir.path()), [] as [std::path::PathBuf; 0]);
+    }
+    // A frame that was blanked out does not end the log.
+    let mut blanked = whole.clone();
+    blanked[last - 300..last].fill(0);
+    std::fs::write(&segment, &blanked).unwrap();
+    damage_at_open(dir.path());
+    let listed = Reader::open(dir.path()).unwrap().list(&kogge_message_log::Filter::default(), &mut |_| true);
+    assert!(matches!(listed, Err(LogError::Damaged(_))));
+}
+
+#[test]
+fn a_damaged_or_missing_earlier_segment_is_not_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = MessageLog::open(dir.path(), small_segments()).unwrap().0;
+    append_requests(&log, 0..100);
+    log.close();
+    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    let second = dir.path().join("segments/0000000002.log");
+    let whole = std::fs::read(&second).unwrap();
+    let end = content_end(&second);
+
+    let mut cut = whole.clone();
+    cut.truncate(end_of_entry_before_last(&whole));
+    std::fs::write(&second, &cut).unwrap();
+    let damage = damage_at_open(dir.path());
+    assert_eq!(damage.check, "log.sequence");
+    assert!(damage.reason.contains("entries are missing"), "{damage}");
+
+    let mut flipped = whole.clone();
+    flipped[end - 1] ^= 1;
+    std::fs::write(&second, &flipped).unwrap();
+    assert_eq!(damage_at_open(dir.path()).check, "log.checksum");
+
+    std::fs::remove_file(&second).unwrap();
+    let damage = damage_at_open(dir.path());
+    assert_eq!((damage.check, damage.file.as_str()), ("log.sequence", "segments/0000000002.log"));
+    let damages = Reader::open(dir.path()).unwrap().audit(&mut |_| ()).unwrap();
+    assert_eq!(damages, [damage]);
+}
+
+#[test]
+fn a_segment_that_a_crash_left_without_an_entry_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    append_requests(&log, 0..3);
+    log.close();
+    let second = dir.path().join("segments/0000000002.log");
+    for content in [vec![], vec![0; 1 << 20], b"half a segment's start".to_vec()] {
+        std::fs::write(&second, &content).unwrap();
+        let (log, recovery) = MessageLog::open(dir.path(), options()).unwrap();
+        assert_eq!(recovery.torn_bytes, content.iter().filter(|byte| **byte != 0).count() as u64);
+        assert!(!second.exists());
+        drop(log);
+    }
+    assert_eq!(assert_sound(dir.path()).len(), 3);
+}
+
+#[test]
+fn what_never_became_a_record_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let receipt = append(&log, spooled(&log, 1, 300_000)).unwrap();
+    log.close();
+    let body = |sequence: u64| dir.path().join(format!("bodies/{sequence:020}.body"));
+    std::fs::write(body(receipt.sequence + 3), b"never acknowledged").unwrap();
+    std::fs::write(dir.path().join("spool/left-over"), b"half a body").unwrap();
+    let (log, recovery) = MessageLog::open(dir.path(), options()).unwrap();
+    assert_eq!(recovery.spool_files_removed, 1);
+    assert!(!body(receipt.sequence + 3).exists());
+    assert!(body(receipt.sequence).exists());
+    drop(log);
+    assert_sound(dir.path());
+}
+
+#[test]
+fn opening_a_fresh_log_tells_nothing_and_reads_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, recovery) = MessageLog::open(&dir.path().join("new/log"), options()).unwrap();
+    assert_eq!(recovery, kogge_message_log::Recovery::default());
+    assert_eq!(log.last_root(), None);
+}
+
+#[track_caller]
+fn damage_at_open(dir: &Path) -> kogge_message_log::Damage {
+    match MessageLog::open(dir, small_segments()) {
+        Err(LogError::Damaged(damage)) => damage,
+        Err(error) => panic!("{error}"),
+        Ok((_, recovery)) => panic!("{recovery:?}"),
+    }
+}
+
+fn torn_files(dir: &Path) -> Vec<std::path::PathBuf> {
+    std::fs::read_dir(dir.join("segments"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "torn"))
+        .collect()
+}
+
+/// Where the last frame of a segment begins.
+fn end_of_entry_before_last(segment: &[u8]) -> usize {
+    let (mut at, mut before) = (0, 0);
+    while let Some(head) = segment.get(at..at + 4).filter(|head| **head != [0; 4]) {
+        before = at;
+        at += 8 + u32::from_le_bytes(head.try_into().unwrap()) as usize;
+    }
+    before
+}
