@@ -1,0 +1,247 @@
+//! Compact signatures on the hot path: a fixed template, no XML parser.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kogge_certs::certificate::{Certificate, CertificateError};
+use kogge_certs::key::{KeyError, SignError, SigningKey};
+use kogge_certs::ocsp::{self, Freshness, OcspError, OcspStatus};
+use kogge_certs::path::{self, PathError, VerifiedPath};
+use kogge_certs::profile::{self, Profile};
+use kogge_certs::trust::TrustStore;
+use kogge_proto::digest::{Sha256, Sha512, sha256};
+use kogge_proto::id::MemberId;
+use kogge_proto::time::UnixMillis;
+use kogge_proto::wire::evidence as wire;
+
+use crate::compact::{Compact, Method};
+use crate::material::Material;
+use crate::xades::SignedFields;
+
+/// Digests of the parts of one message: all that a signature says about them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Parts {
+    /// Of the REST message part (`/message.xml`).
+    pub message: Sha512,
+    /// Of the body part (`/attachment1`), if the message has one.
+    pub body: Option<Sha512>,
+}
+
+/// What a member signs with.
+#[derive(Clone)]
+pub struct Credential {
+    /// The signing certificate.
+    pub certificate: Certificate,
+    /// Intermediate CA certificates below the approved CA, the leaf's issuer first; often empty.
+    pub issuers: Vec<Certificate>,
+    /// DER OCSPResponse for the signing certificate, fresh now.
+    pub ocsp: Bytes,
+    /// The certificate's private key.
+    pub key: Arc<dyn SigningKey>,
+}
+
+/// A new signature with the items it names.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// The compact signature.
+    pub signature: wire::Signature,
+    /// Signing certificate, OCSP response, intermediates.
+    pub material: wire::Material,
+}
+
+/// What a signature must be in order to be believed.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// The member that must have signed.
+    pub member: &'a MemberId,
+    /// Approved CAs.
+    pub trust: &'a TrustStore,
+    /// Freshness of the OCSP response, at the signing time and at `now`.
+    pub freshness: Freshness,
+    /// The signing time must lie within this much before `now` (and within the skew after it).
+    pub age_max: std::time::Duration,
+    /// The time now.
+    pub now: UnixMillis,
+}
+
+/// A signature that holds, with who made it. Only [`verify`] makes one.
+#[derive(Clone, Debug)]
+pub struct VerifiedSignature {
+    path: VerifiedPath,
+    ocsp: OcspStatus,
+    signing_time: UnixMillis,
+}
+
+/// Why a signature is refused.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum SignatureError {
+    /// The compact signature has a field that is missing, malformed or unknown.
+    #[error("the signature is malformed: {0}")]
+    Malformed(&'static str),
+    /// An item that it names did not come along.
+    #[error("the {0} that the signature names did not come along")]
+    MissingMaterial(&'static str),
+    /// The signing certificate cannot be read.
+    #[error("the signing certificate cannot be read: {0}")]
+    Certificate(#[from] CertificateError),
+    /// The signing certificate does not lead to an approved CA or is not one for signing.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// The signing certificate names another member.
+    #[error("the signing certificate is of {found}, not of {expected}")]
+    OtherMember {
+        /// Who must have signed.
+        expected: MemberId,
+        /// Who did.
+        found: MemberId,
+    },
+    /// The OCSP response does not show that the certificate is good.
+    #[error(transparent)]
+    Ocsp(#[from] OcspError),
+    /// The signing time is too long ago or in the future.
+    #[error("the signature was made at {0}, which is too far from now: check the clocks")]
+    Time(UnixMillis),
+    /// The value is not a signature of these parts by this key.
+    #[error("the signature value is wrong: the message was altered or signed by another key")]
+    Value,
+}
+
+impl VerifiedSignature {
+    /// The path of the signing certificate.
+    #[must_use]
+    pub fn path(&self) -> &VerifiedPath {
+        &self.path
+    }
+
+    /// What its OCSP response says.
+    #[must_use]
+    pub fn ocsp(&self) -> &OcspStatus {
+        &self.ocsp
+    }
+
+    /// When the member says it was made.
+    #[must_use]
+    pub fn signing_time(&self) -> UnixMillis {
+        self.signing_time
+    }
+}
+
+/// Signs the parts of a message. The signing time is `now` without its fraction of a second.
+///
+/// # Errors
+/// The key cannot sign, or is not the key of the certificate.
+pub fn sign(parts: &Parts, credential: &Credential, now: UnixMillis) -> Result<Signed, SignError> {
+    let Credential { certificate, issuers, ocsp, key } = credential;
+    if key.public_key() != certificate.public_key() {
+        return Err(SignError::Token("the signing certificate belongs to another key".to_owned()));
+    }
+    let method = Method::of_key(key.public_key().kind()).ok_or(SignError::Scheme)?;
+    let signing_time = now.floor_seconds();
+    let signed = SignedFields { method, parts: *parts, signing_time, certificate: certificate.sha256() };
+    let value = key.sign(method.scheme(), &signed.signed_bytes())?;
+
+    let signature = wire::Signature {
+        method: method.to_wire().into(),
+        signing_time_ms: signing_time.0,
+        value,
+        certificate_sha256: bytes_of(certificate.sha256()),
+        ocsp_sha256: bytes_of(sha256(ocsp)),
+        issuer_sha256: issuers.iter().map(|issuer| bytes_of(issuer.sha256())).collect(),
+    };
+    let certificates = [certificate].into_iter().chain(issuers);
+    let mut items: Vec<Bytes> =
+        certificates.map(|certificate| Bytes::copy_from_slice(certificate.der())).collect();
+    items.push(ocsp.clone());
+    Ok(Signed { signature, material: wire::Material { items } })
+}
+
+/// Checks a signature that came with a message: form, time, material, path, member, OCSP, value.
+///
+/// Path and OCSP response are judged at the signing time, as the verifier will judge them years later: nobody can be handed a
+/// message that is good today and worthless as evidence. Every certificate must also be valid now, and the OCSP response fresh now.
+///
+/// # Errors
+/// It does not hold; see [`SignatureError`].
+pub fn verify(
+    signature: &wire::Signature,
+    parts: &Parts,
+    material: &Material,
+    expected: &Expected<'_>,
+) -> Result<VerifiedSignature, SignatureError> {
+    let compact = Compact::read(signature)?;
+    check_time(compact.signing_time, expected)?;
+    let signer = Signer::establish(&compact, material, expected)?;
+    check_value(&compact, parts, &signer)?;
+    Ok(VerifiedSignature { path: signer.path, ocsp: signer.ocsp, signing_time: compact.signing_time })
+}
+
+/// Who signed, as far as it does not depend on the message: the same for all messages that name the same material.
+struct Signer {
+    path: VerifiedPath,
+    ocsp: OcspStatus,
+}
+
+impl Signer {
+    fn establish(
+        compact: &Compact<'_>,
+        material: &Material,
+        expected: &Expected<'_>,
+    ) -> Result<Self, SignatureError> {
+        let find = |digest: &Sha256, what| {
+            material.find(digest.as_bytes()).ok_or(SignatureError::MissingMaterial(what))
+        };
+        let certificate = Certificate::from_der(find(&compact.certificate, SIGNING_CERTIFICATE)?)?;
+        let ocsp = find(&compact.ocsp, OCSP_RESPONSE)?;
+        let mut issuers = Vec::with_capacity(compact.issuers.len());
+        for issuer in &compact.issuers {
+            issuers.push(Certificate::from_der(find(issuer, ISSUER_CERTIFICATE)?)?);
+        }
+
+        let Expected { trust, freshness, now, .. } = *expected;
+        let path = path::verify(&certificate, &issuers, trust, Profile::Signing, compact.signing_time)?;
+        path.check_validity(now)?;
+        check_member(&certificate, expected.member)?;
+        let ocsp = ocsp::verify(ocsp, &path, freshness, None, compact.signing_time)?;
+        ocsp.check_freshness(freshness, now)?;
+        Ok(Self { path, ocsp })
+    }
+}
+
+fn check_time(signing_time: UnixMillis, expected: &Expected<'_>) -> Result<(), SignatureError> {
+    let oldest = expected.now.minus(expected.age_max);
+    let newest = expected.now.plus(expected.freshness.skew_max);
+    if (oldest..=newest).contains(&signing_time) { Ok(()) } else { Err(SignatureError::Time(signing_time)) }
+}
+
+fn check_member(certificate: &Certificate, expected: &MemberId) -> Result<(), SignatureError> {
+    let found = profile::signing_member(certificate).map_err(PathError::from)?;
+    if found == *expected {
+        Ok(())
+    } else {
+        Err(SignatureError::OtherMember { expected: expected.clone(), found })
+    }
+}
+
+fn check_value(compact: &Compact<'_>, parts: &Parts, signer: &Signer) -> Result<(), SignatureError> {
+    let signed = SignedFields {
+        method: compact.method,
+        parts: *parts,
+        signing_time: compact.signing_time,
+        certificate: compact.certificate,
+    };
+    let key = signer.path.leaf().public_key();
+    match key.verify(compact.method.scheme(), &signed.signed_bytes(), compact.value) {
+        Ok(()) => Ok(()),
+        Err(KeyError::Scheme) => Err(SignatureError::Malformed("the signature method does not fit the key")),
+        Err(_) => Err(SignatureError::Value),
+    }
+}
+
+fn bytes_of(digest: Sha256) -> Vec<u8> {
+    digest.as_bytes().to_vec()
+}
+
+/// What [`SignatureError::MissingMaterial`] calls the items.
+pub(crate) const SIGNING_CERTIFICATE: &str = "signing certificate";
+pub(crate) const OCSP_RESPONSE: &str = "OCSP response";
+pub(crate) const ISSUER_CERTIFICATE: &str = "issuer certificate";

@@ -1,0 +1,131 @@
+//! The verifier: every check by name, on what is there, against a registry snapshot.
+
+mod archive;
+mod checks;
+mod document;
+mod finding;
+mod layout;
+mod log_record;
+mod stamp;
+
+use std::io::{Read, Seek};
+
+use kogge_certs::snapshot::VerifiedSnapshot;
+use kogge_proto::id::{MemberId, ServiceId};
+use kogge_proto::time::UnixMillis;
+
+use crate::evidence_record::EvidenceRecord;
+use crate::report::Report;
+use archive::Archive;
+use checks::Evidence;
+use finding::{Flaw, settle, wrong};
+use stamp::Stamp;
+
+/// What a container or record says, as far as it could be read. Believe it only if the report has passed.
+#[derive(Clone, Debug, Default)]
+pub struct Statement {
+    /// `request` or `response`.
+    pub kind: Option<&'static str>,
+    /// Who asked (text form).
+    pub client: Option<String>,
+    /// Which service (text form).
+    pub service: Option<ServiceId>,
+    /// Which message.
+    pub message_id: Option<String>,
+    /// Who signed.
+    pub signer: Option<MemberId>,
+    /// When the signer says it signed.
+    pub signing_time: Option<UnixMillis>,
+    /// When the TSA says the signature existed.
+    pub timestamp: Option<UnixMillis>,
+}
+
+/// A verdict with what it is about.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Verdict {
+    /// Every check.
+    pub report: Report,
+    /// What was read.
+    pub statement: Statement,
+}
+
+/// Checks a container against a snapshot. Never fails to return a verdict: what cannot be read is a failed check, and a check whose input
+/// is missing is indeterminate. The body is streamed, so a container may be larger than the memory.
+///
+/// The signer's certificate and its OCSP response are judged at the signing time; that time is believed because of the timestamp.
+pub fn container(mut file: impl Read + Seek, snapshot: &VerifiedSnapshot) -> Verdict {
+    let mut report = Report::new();
+    let archive = archive::read(&mut file, &mut report);
+    settle(&mut report, "container.manifest", layout::manifests(&archive));
+    let evidence = Evidence {
+        message: part(&archive.message),
+        body: archive.body.clone(),
+        signatures: part(&archive.signatures),
+        stamp: stamp_of(&archive),
+    };
+    let judged = checks::judge(&evidence, snapshot, &mut report);
+    settle(&mut report, "container.layout", layout::check(&mut file, &archive, judged.document.as_ref()));
+    Verdict { report, statement: judged.statement }
+}
+
+fn part(content: &Result<Vec<u8>, Flaw>) -> Result<&[u8], Flaw> {
+    content.as_deref().map_err(Clone::clone)
+}
+
+fn stamp_of(archive: &Archive) -> Result<Stamp<'static>, Flaw> {
+    let record = archive.evidence_record.as_ref();
+    let missing =
+        || Flaw::Missing("there is no timestamp: the message was exported before it was stamped".to_owned());
+    let der = record.ok_or_else(missing)?.as_deref().map_err(Clone::clone)?;
+    Ok(Stamp::Record(EvidenceRecord::from_der(der).map_err(wrong)?))
+}
+
+/// A record of a message log, as a verifier needs it.
+#[derive(Debug)]
+pub struct LogRecord<'a> {
+    /// Sequence of its entry.
+    pub sequence: u64,
+    /// When its entry says that it was appended.
+    pub time: UnixMillis,
+    /// The record.
+    pub record: &'a kogge_proto::wire::log::MessageRecord,
+    /// What its signature names.
+    pub material: &'a kogge_proto::wire::evidence::Material,
+    /// The stamp that covers it.
+    pub stamp: Option<&'a kogge_proto::wire::log::StampRecord>,
+    /// SHA-512 and length of the body as read from the disk now; `None` if the record names no body.
+    pub body: Option<(kogge_proto::digest::Sha512, u64)>,
+}
+
+/// Checks the records of a log one after the other. A batch is hashed and its token verified once for all of its records that follow each
+/// other; apart from the time that this saves, one checker is as good as another.
+pub struct Records<'s> {
+    snapshot: &'s VerifiedSnapshot,
+    batch: Option<stamp::Batch>,
+}
+
+impl<'s> Records<'s> {
+    /// Against a snapshot.
+    #[must_use]
+    pub fn new(snapshot: &'s VerifiedSnapshot) -> Self {
+        Self { snapshot, batch: None }
+    }
+
+    /// Checks a record by the checks of a container, without those of the file around it. A record that is not stamped yet is reported as
+    /// `timestamp.present` indeterminate.
+    pub fn check(&mut self, record: &LogRecord<'_>) -> Verdict {
+        if let Some(stamp) = record.stamp
+            && !self.batch.as_ref().is_some_and(|batch| batch.is_of(stamp))
+        {
+            self.batch = Some(stamp::Batch::read(stamp, self.snapshot));
+        }
+        let batch = self.batch.as_ref().filter(|_| record.stamp.is_some());
+        log_record::check(record, batch, self.snapshot)
+    }
+}
+
+/// Checks one record; for many, [`Records`] is faster.
+pub fn record(record: &LogRecord<'_>, snapshot: &VerifiedSnapshot) -> Verdict {
+    Records::new(snapshot).check(record)
+}

@@ -1,0 +1,84 @@
+//! Whether a container is byte for byte what this project writes for its parts.
+//!
+//! The last check, and the only one that shares code with the writer: bytes of ZIP headers, manifests and XML that no digest covers cannot
+//! be judged by meaning, but they can be compared.
+
+use std::io::{Read, Seek};
+
+use bytes::Bytes;
+use kogge_proto::digest::{Sha512, sha256, sha512};
+use kogge_proto::wire::evidence as wire;
+
+use super::archive::Archive;
+use super::document::SignatureDocument;
+use super::finding::{Finding, Flaw, depend, need, wrong};
+use crate::container;
+use crate::material::Material;
+use crate::signature::Parts;
+use crate::stored_zip;
+use crate::xades;
+
+/// `container.manifest`: the manifests say of the parts what they must.
+pub(super) fn manifests(archive: &Archive) -> Finding<()> {
+    let manifest = archive.manifest.as_ref().map_err(Clone::clone)?;
+    if manifest != container::manifest(archive.body.is_some()).as_bytes() {
+        return Err(wrong("the manifest does not list exactly the parts with their types"));
+    }
+    let Some(of_record) = &archive.evidence_record_manifest else {
+        return Ok(((), "the manifest lists exactly the parts".to_owned()));
+    };
+    let of_record = of_record.as_ref().map_err(Clone::clone)?;
+    let signatures = depend(&archive.signatures)?;
+    if of_record != container::evidence_record_manifest(sha256(signatures)).as_bytes() {
+        return Err(wrong("the evidence record's manifest does not name the signature with its digest"));
+    }
+    Ok(((), "the manifests list exactly the parts and the signature".to_owned()))
+}
+
+/// `container.layout`.
+pub(super) fn check(
+    file: impl Read + Seek,
+    archive: &Archive,
+    document: Option<&SignatureDocument>,
+) -> Finding<()> {
+    let document = need(document, "signature.xml")?;
+    let signatures = depend(&archive.signatures)?;
+    if rewritten(archive, document)? != *signatures {
+        return Err(wrong("the signature document is not written as its content would be"));
+    }
+    if archive.entries.is_empty() {
+        return Err(Flaw::Missing("not checked: the entries cannot be read".to_owned()));
+    }
+    if stored_zip::frame_holds(file, &archive.entries).map_err(wrong)? {
+        Ok(((), "every byte around the parts is as it must be".to_owned()))
+    } else {
+        Err(wrong(
+            "bytes around the parts are not as they must be: the file was altered or written by another program",
+        ))
+    }
+}
+
+/// The document that follows from what was read.
+fn rewritten(archive: &Archive, document: &SignatureDocument) -> Result<Vec<u8>, Flaw> {
+    let message = sha512(depend(&archive.message)?);
+    let body: Option<Sha512> = archive.body.as_ref().map(depend).transpose()?.copied();
+    let method = match document.method.rsplit_once('#').map(|(_, name)| name) {
+        Some("ecdsa-sha256") => wire::SignatureMethod::EcdsaP256Sha256,
+        Some("rsa-sha512") => wire::SignatureMethod::RsaSha512,
+        Some("eddsa-ed25519") => wire::SignatureMethod::Ed25519,
+        _ => return Err(wrong("the signature method is not one of this project's")),
+    };
+    let digest = |item: &Vec<u8>| sha256(item).as_bytes().to_vec();
+    let signature = wire::Signature {
+        method: method.into(),
+        signing_time_ms: document.signing_time.0,
+        value: document.value.clone(),
+        certificate_sha256: digest(&document.certificate),
+        ocsp_sha256: digest(&document.ocsp),
+        issuer_sha256: document.issuers.iter().map(digest).collect(),
+    };
+    let items = [&document.certificate, &document.ocsp].into_iter().chain(&document.issuers);
+    let material = wire::Material { items: items.map(|item| Bytes::copy_from_slice(item)).collect() };
+    let material = Material::new(&material).map_err(wrong)?;
+    xades::document(&signature, &Parts { message, body }, &material).map_err(wrong)
+}
