@@ -19,8 +19,11 @@
 #![forbid(unsafe_code)]
 
 mod compact;
+pub mod container;
+pub mod evidence_record;
 pub mod material;
 pub mod report;
 pub mod signature;
+pub mod stored_zip;
 pub mod tree;
 pub mod xades;
