@@ -18,6 +18,7 @@
 //! Deliberately absent: clocks, files, sockets, a runtime, private keys.
 #![forbid(unsafe_code)]
 
+pub mod c14n;
 mod compact;
 pub mod container;
 pub mod evidence_record;
@@ -26,4 +27,5 @@ pub mod report;
 pub mod signature;
 pub mod stored_zip;
 pub mod tree;
+pub mod verify;
 pub mod xades;

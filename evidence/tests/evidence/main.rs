@@ -1,0 +1,15 @@
+//! Signatures and containers from outside: what a counterpart sends, and what judges that others wrote say about it.
+
+// Always so in a test crate; said for clippy, which allows `unwrap` only where it sees that it is in tests.
+#[cfg(test)]
+mod altered;
+#[cfg(test)]
+mod exported;
+#[cfg(test)]
+mod judges;
+#[cfg(test)]
+mod signatures;
+#[cfg(test)]
+mod verdicts;
+#[cfg(test)]
+mod world;
