@@ -1,0 +1,182 @@
+//! What both carriers' accept loops share: limits, live connections, and the queue of exchanges that wait for a pipeline.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kogge_proto::limits::EXCHANGE_TIME_MAX;
+use kogge_proto::time::UnixMillis;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::admission::Admission;
+use super::refusals::{Refusals, RefusedPeer};
+use crate::carrier::{Receiving, Sending};
+use crate::peer::Peer;
+use crate::stream::{Exchange, Side};
+use crate::tls::Tls;
+use crate::verify::Verdict;
+use crate::{Carrier, ListenerLimits, PeerIdentity, PeerStream};
+
+pub(super) struct Reception {
+    pub(super) tls: Tls,
+    pub(super) limits: ListenerLimits,
+    pub(super) admission: Admission,
+    /// Accept loops and connections.
+    pub(super) tasks: TaskTracker,
+    /// Nothing new is taken.
+    pub(super) stopping: CancellationToken,
+    /// Everything ends.
+    pub(super) closing: CancellationToken,
+    exchanges: Arc<Semaphore>,
+    queue: mpsc::Sender<PeerStream>,
+    visitors: Mutex<HashMap<u64, Arc<Visitor>>>,
+    next_visitor: AtomicU64,
+    refusals: Mutex<Refusals>,
+}
+
+/// A live connection whose peer has been accepted.
+pub(super) struct Visitor {
+    id: u64,
+    pub(super) peer: Peer,
+    /// Cancelled to close the connection.
+    pub(super) closing: CancellationToken,
+}
+
+/// An exchange that is not taken.
+pub(super) enum Turned {
+    /// There are too many, or the listener is shutting down.
+    Away,
+    /// The peer is no longer accepted.
+    Out,
+}
+
+/// The right to one exchange.
+pub(super) struct Place {
+    peer: PeerIdentity,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Reception {
+    pub(super) fn new(tls: Tls, limits: ListenerLimits) -> (Self, mpsc::Receiver<PeerStream>) {
+        let exchanges_max = limits.streams_max.clamp(1, Semaphore::MAX_PERMITS);
+        // As long as the number of exchanges: whoever has a place also finds room in the queue.
+        let (queue, arrived) = mpsc::channel(exchanges_max);
+        let reception = Self {
+            tls,
+            admission: Admission::new(limits.connections_max, limits.connections_per_address_max),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            exchanges: Arc::new(Semaphore::new(exchanges_max)),
+            queue,
+            visitors: Mutex::default(),
+            next_visitor: AtomicU64::new(0),
+            refusals: Mutex::default(),
+            limits,
+        };
+        (reception, arrived)
+    }
+
+    /// Registers a connection; to be given to [`Reception::leave`] at its end.
+    pub(super) fn enter(&self, peer: PeerIdentity) -> Arc<Visitor> {
+        let id = self.next_visitor.fetch_add(1, Ordering::Relaxed);
+        let visitor = Arc::new(Visitor { id, peer: Peer::new(peer), closing: self.closing.child_token() });
+        self.lock_visitors().insert(id, Arc::clone(&visitor));
+        visitor
+    }
+
+    pub(super) fn leave(&self, visitor: &Visitor) {
+        self.lock_visitors().remove(&visitor.id);
+    }
+
+    pub(super) fn each_visitor(&self, look: impl Fn(&Visitor)) {
+        self.lock_visitors().values().for_each(|visitor| look(visitor));
+    }
+
+    /// Whether one more exchange of this peer is taken now.
+    pub(super) fn place_for(&self, visitor: &Visitor) -> Result<Place, Turned> {
+        let peer = visitor.peer.settle_now(self.tls.trust()).map_err(|refusal| {
+            if self.may_tell(self.tls.trust().now()) {
+                tracing::info!(peer = ?visitor.peer.identity(), %refusal, "refused an exchange");
+            }
+            Turned::Out
+        })?;
+        if self.stopping.is_cancelled() {
+            return Err(Turned::Away);
+        }
+        let permit = Arc::clone(&self.exchanges).try_acquire_owned().map_err(|_| Turned::Away)?;
+        Ok(Place { peer, permit })
+    }
+
+    /// Passes an exchange on to the pipelines.
+    pub(super) fn pass_on(&self, place: Place, sending: Sending, receiving: Receiving) {
+        let exchange = Exchange {
+            peer: place.peer,
+            send_time_max: self.limits.frame_time_max,
+            receive_time_max: Some(self.limits.frame_time_max),
+            side: Side::Accepted,
+            _held: Box::new(place.permit),
+        };
+        let stream = PeerStream::new(sending, receiving, exchange, Instant::now() + EXCHANGE_TIME_MAX);
+        // There is room, so this fails only while shutting down.
+        if let Err(mpsc::error::TrySendError::Closed(stream) | mpsc::error::TrySendError::Full(stream)) =
+            self.queue.try_send(stream)
+        {
+            stream.turn_away();
+        }
+    }
+
+    /// Remembers why a handshake came to nothing, if a certificate was the reason.
+    pub(super) fn note_refused(&self, addr: SocketAddr, carrier: Carrier, verdict: &Verdict) {
+        let Some(Err(refusal)) = verdict.take() else { return };
+        let now = self.tls.trust().now();
+        if self.may_tell(now) {
+            tracing::warn!(%addr, %carrier, %refusal, "refused a peer");
+        }
+        self.lock_refusals().remember(RefusedPeer { at: now, addr, carrier, refusal });
+    }
+
+    pub(super) fn refused_peers(&self) -> Vec<RefusedPeer> {
+        self.lock_refusals().peers()
+    }
+
+    /// Whether a refusal may be told in the log now.
+    fn may_tell(&self, now: UnixMillis) -> bool {
+        let permission = self.lock_refusals().tell(now);
+        if let Some(untold @ 1..) = permission {
+            tracing::warn!(untold, "refusals were not logged one by one: there were too many");
+        }
+        permission.is_some()
+    }
+
+    /// Returns when no exchange is running, at the latest after `grace`.
+    pub(super) async fn wait_for_exchanges(&self, grace: Duration) {
+        let all = u32::try_from(self.limits.streams_max.max(1)).unwrap_or(u32::MAX);
+        // What has not ended by then is cut off.
+        let _ = timeout(grace, self.exchanges.acquire_many(all)).await;
+    }
+
+    /// Closes every connection.
+    pub(super) async fn close(&self) {
+        self.closing.cancel();
+        self.tasks.close();
+        // A task that has not ended by then has nothing left to lose.
+        let _ = timeout(CLOSE_TIME_MAX, self.tasks.wait()).await;
+    }
+
+    fn lock_refusals(&self) -> std::sync::MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_visitors(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Visitor>>> {
+        self.visitors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long peers are given to learn that we close.
+pub(super) const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
