@@ -1,0 +1,132 @@
+use std::fs;
+
+use kogge_certs::anchor::Environment;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../security-server.example.toml");
+
+/// A directory with the example and what it names, the example changed by `edit`.
+fn load(edit: impl Fn(&str) -> String) -> Result<Config, ConfigError> {
+    let dir = tempfile::tempdir().unwrap();
+    let key = kogge_signer::ephemeral(kogge_signer::NewKeyKind::EcdsaP256).unwrap();
+    let urls = vec!["http://127.0.0.1:1".to_owned()];
+    let anchor = Anchor::new("DEMO", Environment::Test, urls, vec![key.public_key().clone()], 1).unwrap();
+    fs::write(dir.path().join("anchor.toml"), anchor.to_toml()).unwrap();
+    let path = dir.path().join("security-server.toml");
+    fs::write(&path, edit(EXAMPLE)).unwrap();
+    let config = Config::load(&path)?;
+    assert!(config.data_dir.starts_with(dir.path()));
+    Ok(config)
+}
+
+#[test]
+fn the_example_loads_and_shows_the_defaults() {
+    let config = load(str::to_owned).unwrap();
+    assert_eq!(config.id.to_string(), "DEMO/GOV/1001/SS1");
+    assert!(
+        matches!(&config.token.pin, PinSource::File(path) if path.is_absolute() && path.ends_with("pin"))
+    );
+    assert_eq!(config.clients.len(), 1);
+    assert_eq!(config.services.len(), 1);
+    assert_eq!(config.timestamp_interval, None);
+    // Every key that is commented out shows its default: uncommenting those of numbers changes nothing.
+    let uncommented = load(|text| {
+        let number = |line: &str| {
+            line.split_once(" = ").is_some_and(|(_, value)| value.starts_with(|c: char| c.is_ascii_digit()))
+        };
+        let uncomment = |line: &str| match line.strip_prefix("# ") {
+            Some(rest) if number(rest) => rest.to_owned(),
+            _ => line.to_owned(),
+        };
+        text.lines().map(uncomment).collect::<Vec<_>>().join("\n")
+    });
+    let mut uncommented = uncommented.unwrap();
+    assert_eq!(uncommented.timestamp_interval, Some(Duration::from_secs(60)));
+    uncommented.timestamp_interval = None;
+    let parts = |config: &Config| {
+        format!("{:?} {:?} {:?} {:?}", config.consumer, config.provider, config.services, config.registry)
+    };
+    assert_eq!(parts(&uncommented), parts(&config));
+    assert_eq!(uncommented.message_log.segment_bytes, config.message_log.segment_bytes);
+}
+
+#[test]
+fn a_server_may_have_one_side_only() {
+    let without = |section: &str| {
+        let section = section.to_owned();
+        load(move |text| {
+            let start = text.find(&format!("[{section}]")).unwrap();
+            let end = start + text[start..].find("\n\n").unwrap();
+            format!("{}{}", &text[..start], &text[end..])
+        })
+    };
+    assert!(without("consumer").unwrap().consumer.is_none());
+    assert!(without("provider").unwrap().provider.is_none());
+    assert!(without("status").unwrap().status.is_none());
+}
+
+#[test]
+fn errors_name_the_key() {
+    let cases = [
+        ("id = \"DEMO/GOV/1001/SS1\"", "id = \"DEMO/GOV/1001\"", "id"),
+        ("id = \"DEMO/GOV/1001/SS1\"", "id = \"EE/GOV/1001/SS1\"", "id"),
+        ("\"anchor.toml\"", "\"nowhere.toml\"", "anchor"),
+        ("\"file:pin\"", "\"1234\"", "token.pin"),
+        (
+            "# body_bytes_max = 1073741824        #",
+            "body_bytes_max = 4294967297 #",
+            "consumer.body_bytes_max",
+        ),
+        ("# exchange_time_max_s = 60", "exchange_time_max_s = 301", "consumer.exchange_time_max_s"),
+        ("# exchange_time_max_s = 60", "exchange_time_max_s = 0", "consumer.exchange_time_max_s"),
+        ("# tls_listen", "tls_listen", "consumer.tls_listen"),
+        (
+            "listen = \"127.0.0.1:8080\"",
+            "tls_listen = \"127.0.0.1:1\"\ntls_certificate = \"no.pem\"\ntls_key = \"no.key\"",
+            "consumer.tls_certificate",
+        ),
+        ("listen = \"127.0.0.1:8080\"", "# none", "consumer.listen"),
+        ("mode = \"auto\"", "mode = \"tcp\"", "transport.mode"),
+        ("# segment_mib = 64", "segment_mib = 0", "message_log.segment_mib"),
+        ("# interval_s = 60 ", "interval_s = 0", "timestamping.interval_s"),
+        ("\"DEMO/GOV/1001/portal\"", "\"DEMO/GOV/1001\"", "clients[0].subsystem"),
+        ("\"DEMO/GOV/1001/portal\"", "\"EE/GOV/1001/portal\"", "clients[0].subsystem"),
+        ("connection = \"http\"", "connection = \"none\"", "clients[0].connection"),
+        ("connection = \"http\"", "connection = \"mtls\"", "clients[0].certificates"),
+        ("connection = \"http\"", "connection = \"http\"\ncertificates = [\"a\"]", "clients[0].certificates"),
+        ("\"http://127.0.0.1:9000/persons\"", "\"https://register/\"", "services[0].tls_roots"),
+        ("\"http://127.0.0.1:9000/persons\"", "\"register\"", "services[0].url"),
+        ("methods = [\"GET\", \"POST\"]", "methods = []", "services[0].access[0].methods"),
+        ("methods = [\"GET\", \"POST\"]", "methods = [\"LOOK\"]", "services[0].access[0].methods"),
+        ("path = \"/**\"", "path = \"/**/x\"", "services[0].access[0].path"),
+        ("client = \"DEMO/GOV/2002/benefits\"", "client = \"x\"", "services[0].access[0].client"),
+    ];
+    for (from, to, expected) in cases {
+        let error = load(|text| {
+            assert!(text.contains(from), "{from} is not in the example");
+            text.replacen(from, to, 1)
+        });
+        match error {
+            Err(ConfigError::Value { key, .. }) => assert_eq!(key, expected, "{to}"),
+            other => panic!("{to}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn unknown_keys_and_doubled_entries_are_refused() {
+    let unknown = load(|text| text.replacen("[token]", "[token]\nverify = false", 1));
+    assert!(
+        matches!(&unknown, Err(ConfigError::Toml { reason, .. }) if reason.contains("verify")),
+        "{unknown:?}"
+    );
+    let client = "\n[[clients]]\nsubsystem = \"DEMO/GOV/1001/portal\"\nconnection = \"https\"\n";
+    let doubled = load(|text| format!("{text}{client}"));
+    assert!(
+        matches!(&doubled, Err(ConfigError::Value { key, .. }) if key == "clients[1].subsystem"),
+        "{doubled:?}"
+    );
+    let pin = load(|text| text.replacen("file:pin", "geheim-1234", 1)).unwrap_err();
+    assert!(!pin.to_string().contains("geheim"), "{pin}");
+}

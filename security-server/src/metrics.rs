@@ -1,0 +1,194 @@
+//! What is counted: one table, printed in the Prometheus text format 0.0.4.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kogge_proto::fault::FaultCode;
+use kogge_transport::Carrier;
+
+use crate::report::Side;
+
+/// Counters of this process.
+pub(crate) struct Metrics {
+    sides: [SideMetrics; 2],
+    /// By place in [`FaultCode::ALL`].
+    faults: Vec<AtomicU64>,
+    arrived_by_quic: AtomicU64,
+    arrived_by_h2: AtomicU64,
+}
+
+#[derive(Default)]
+struct SideMetrics {
+    answered: AtomicU64,
+    refused: AtomicU64,
+    duration: Histogram,
+}
+
+#[derive(Default)]
+struct Histogram {
+    /// Exchanges that took at most [`BUCKETS_MS`] each, not added up; the last one is for all that took longer.
+    counts: [AtomicU64; BUCKETS_MS.len() + 1],
+    sum_us: AtomicU64,
+}
+
+/// A value that is read when the metrics are asked for.
+pub(crate) struct Gauge {
+    pub(crate) name: &'static str,
+    pub(crate) help: &'static str,
+    pub(crate) value: f64,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        Self {
+            sides: Default::default(),
+            faults: FaultCode::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+            arrived_by_quic: AtomicU64::new(0),
+            arrived_by_h2: AtomicU64::new(0),
+        }
+    }
+
+    /// A peer has opened an exchange by this carrier.
+    pub(crate) fn arrived(&self, carrier: Carrier) {
+        self.arrivals(carrier).fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn arrivals(&self, carrier: Carrier) -> &AtomicU64 {
+        match carrier {
+            Carrier::Quic => &self.arrived_by_quic,
+            Carrier::H2 => &self.arrived_by_h2,
+        }
+    }
+
+    /// An exchange has ended; `fault` if it was refused.
+    pub(crate) fn ended(&self, side: Side, duration: Duration, fault: Option<FaultCode>) {
+        let metrics = self.side(side);
+        match fault {
+            None => metrics.answered.fetch_add(1, Ordering::Relaxed),
+            Some(code) => {
+                let place = FaultCode::ALL.iter().position(|known| *known == code);
+                if let Some(counter) = place.and_then(|place| self.faults.get(place)) {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
+                metrics.refused.fetch_add(1, Ordering::Relaxed)
+            }
+        };
+        metrics.duration.add(duration);
+    }
+
+    fn side(&self, side: Side) -> &SideMetrics {
+        let [consumer, provider] = &self.sides;
+        match side {
+            Side::Consumer => consumer,
+            Side::Provider => provider,
+        }
+    }
+
+    /// Everything as text.
+    pub(crate) fn render(&self, gauges: &[Gauge]) -> String {
+        let mut out = String::with_capacity(8 * 1024);
+        head(&mut out, "kogge_exchanges_total", "counter", "Exchanges that have ended, by side and outcome.");
+        for side in Side::ALL {
+            let metrics = self.side(side);
+            for (outcome, counter) in [("answered", &metrics.answered), ("refused", &metrics.refused)] {
+                let value = counter.load(Ordering::Relaxed);
+                line(
+                    &mut out,
+                    &format!("kogge_exchanges_total{{side=\"{side}\",outcome=\"{outcome}\"}} {value}"),
+                );
+            }
+        }
+        head(&mut out, "kogge_faults_total", "counter", "Exchanges that were refused, by fault code.");
+        for (code, counter) in FaultCode::ALL.iter().zip(&self.faults) {
+            let value = counter.load(Ordering::Relaxed);
+            line(&mut out, &format!("kogge_faults_total{{code=\"{code}\"}} {value}"));
+        }
+        let name = "kogge_tunnel_exchanges_total";
+        head(&mut out, name, "counter", "Exchanges that peers have opened, by carrier.");
+        for carrier in [Carrier::Quic, Carrier::H2] {
+            let value = self.arrivals(carrier).load(Ordering::Relaxed);
+            line(&mut out, &format!("{name}{{carrier=\"{carrier}\"}} {value}"));
+        }
+        let name = "kogge_exchange_duration_seconds";
+        head(&mut out, name, "histogram", "How long exchanges took on this server, by side.");
+        for side in Side::ALL {
+            self.side(side).duration.render(&mut out, name, side);
+        }
+        for Gauge { name, help, value } in gauges {
+            head(&mut out, name, "gauge", help);
+            line(&mut out, &format!("{name} {value}"));
+        }
+        out
+    }
+}
+
+impl Histogram {
+    fn add(&self, duration: Duration) {
+        let place = BUCKETS_MS.iter().position(|bound| duration <= Duration::from_millis(*bound));
+        if let Some(count) = self.counts.get(place.unwrap_or(BUCKETS_MS.len())) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    fn render(&self, out: &mut String, name: &str, side: Side) {
+        let mut sum = 0;
+        for (place, count) in self.counts.iter().enumerate() {
+            sum += count.load(Ordering::Relaxed);
+            let bound = BUCKETS_MS.get(place).map_or("+Inf".to_owned(), |ms| seconds(*ms * 1000).to_string());
+            line(out, &format!("{name}_bucket{{side=\"{side}\",le=\"{bound}\"}} {sum}"));
+        }
+        line(out, &format!("{name}_sum{{side=\"{side}\"}} {}", seconds(self.sum_us.load(Ordering::Relaxed))));
+        line(out, &format!("{name}_count{{side=\"{side}\"}} {sum}"));
+    }
+}
+
+fn seconds(us: u64) -> f64 {
+    Duration::from_micros(us).as_secs_f64()
+}
+
+fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+    line(out, &format!("# HELP {name} {help}"));
+    line(out, &format!("# TYPE {name} {kind}"));
+}
+
+fn line(out: &mut String, text: &str) {
+    // Writing into a String cannot fail.
+    let _ = writeln!(out, "{text}");
+}
+
+/// Upper bounds of the histogram's buckets in milliseconds: an exchange on one machine takes a few, a slow register seconds.
+const BUCKETS_MS: [u64; 11] = [1, 2, 5, 10, 25, 50, 100, 250, 1000, 5000, 30_000];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_add_up() {
+        let metrics = Metrics::new();
+        metrics.ended(Side::Consumer, Duration::from_millis(3), None);
+        metrics.ended(Side::Consumer, Duration::from_secs(60), Some(FaultCode::ConsumerTimeout));
+        metrics.arrived(Carrier::H2);
+        let gauge = Gauge { name: "kogge_ready", help: "Whether.", value: 1.0 };
+        let text = metrics.render(&[gauge]);
+        for expected in [
+            "kogge_exchanges_total{side=\"consumer\",outcome=\"answered\"} 1\n",
+            "kogge_exchanges_total{side=\"consumer\",outcome=\"refused\"} 1\n",
+            "kogge_exchanges_total{side=\"provider\",outcome=\"answered\"} 0\n",
+            "kogge_faults_total{code=\"server.clientproxy.timeout\"} 1\n",
+            "kogge_tunnel_exchanges_total{carrier=\"quic\"} 0\n",
+            "kogge_tunnel_exchanges_total{carrier=\"h2\"} 1\n",
+            "kogge_exchange_duration_seconds_bucket{side=\"consumer\",le=\"0.002\"} 0\n",
+            "kogge_exchange_duration_seconds_bucket{side=\"consumer\",le=\"0.005\"} 1\n",
+            "kogge_exchange_duration_seconds_bucket{side=\"consumer\",le=\"+Inf\"} 2\n",
+            "kogge_exchange_duration_seconds_sum{side=\"consumer\"} 60.003\n",
+            "kogge_exchange_duration_seconds_count{side=\"consumer\"} 2\n",
+            "# TYPE kogge_ready gauge\nkogge_ready 1\n",
+        ] {
+            assert!(text.contains(expected), "{expected} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Gathers fresh records into a batch, gets one token for the batch's hash tree, and appends it to the log.
+//!
+//! Records wait in the log itself, so an outage of every TSA, or a crash at any line here, loses none of them: a token that was
+//! not appended is asked for again with the next batch.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kogge_certs::snapshot::VerifiedSnapshot;
+use kogge_certs::timestamp::{self, Imprint, TimestampError};
+use kogge_certs::trust::ApprovedTsa;
+use kogge_daemon::client::{self, FetchError};
+use kogge_daemon::shutdown::Shutdown;
+use kogge_evidence::evidence_record::batch_root;
+use kogge_evidence::material::Material;
+use kogge_evidence::signature::Parts;
+use kogge_evidence::xades;
+use kogge_message_log::{AppendError, Found, LogError, MessageLog, Reader};
+use kogge_proto::digest::{Sha256, Sha512, sha512};
+use kogge_proto::limits::{BATCH_LEAVES_MAX, TRUST_RESPONSE_BYTES_MAX};
+use kogge_proto::wire::log::{StampLeaf, StampRecord};
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use super::clock_check::{ClockCheck, ClockSource, difference};
+use crate::clock;
+use crate::registry::Registry;
+
+/// The background task that stamps.
+pub(crate) struct Timestamper {
+    log: MessageLog,
+    registry: Arc<Registry>,
+    clock_check: Arc<ClockCheck>,
+    /// `None` follows the policy.
+    interval: Option<Duration>,
+    /// Why the last round failed; `None` while all is well.
+    problem: Mutex<Option<String>>,
+}
+
+/// Why a round did not stamp everything that waits. The next round tries again.
+#[derive(Debug, thiserror::Error)]
+enum RoundError {
+    #[error("there is no registry snapshot, so no TSA is known")]
+    NoSnapshot,
+    #[error("the registry names no timestamping authority")]
+    NoTsa,
+    #[error("no timestamping authority answered well: {0}")]
+    AllFailed(String),
+    #[error(transparent)]
+    Read(#[from] LogError),
+    #[error("none of the waiting records can be stamped; first: {0}")]
+    Unfit(String),
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+/// Why one TSA gave no good token.
+#[derive(Debug, thiserror::Error)]
+enum TsaError {
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("{url}: {source}")]
+    Token { url: String, source: TimestampError },
+}
+
+impl Timestamper {
+    pub(crate) fn new(
+        log: MessageLog,
+        registry: Arc<Registry>,
+        clock_check: Arc<ClockCheck>,
+        interval: Option<Duration>,
+    ) -> Self {
+        Self { log, registry, clock_check, interval, problem: Mutex::new(None) }
+    }
+
+    /// Until `shutdown`: every interval, and after a failure sooner, then with growing pauses. Stopped in the middle of a round it
+    /// leaves what a crash would leave.
+    pub(crate) async fn run(self: Arc<Self>, shutdown: Shutdown) {
+        tokio::select! {
+            () = self.rounds() => {}
+            () = shutdown.wait() => {}
+        }
+    }
+
+    async fn rounds(&self) {
+        let mut failures = 0;
+        loop {
+            let pause = match self.round().await {
+                Ok(()) => {
+                    failures = 0;
+                    *self.lock() = None;
+                    self.interval()
+                }
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(%error, failures, "records wait for their timestamp");
+                    *self.lock() = Some(error.to_string());
+                    retry_pause(failures).min(self.interval())
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Why the last round failed.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    fn interval(&self) -> Duration {
+        let policy = || self.registry.latest().map(|snapshot| snapshot.policy().timestamp_interval);
+        self.interval.or_else(policy).unwrap_or(INTERVAL_WITHOUT_POLICY)
+    }
+
+    /// Stamps batch after batch until nothing waits.
+    async fn round(&self) -> Result<(), RoundError> {
+        let mut asked = false;
+        while let Some(batch) = self.batch().await? {
+            let token = self.token(batch.root).await?;
+            asked = true;
+            self.append(batch.into_record(token)).await?;
+        }
+        if !asked && self.clock_check.check().is_err() {
+            // Nothing waits, since exchanges are refused; a token over nothing in particular tells whether the clock is right now.
+            self.token(kogge_proto::digest::sha256(Uuid::new_v4().as_bytes())).await?;
+        }
+        Ok(())
+    }
+
+    /// The oldest records that wait, as leaves; `None` if nothing waits.
+    async fn batch(&self) -> Result<Option<Batch>, RoundError> {
+        let log = self.log.clone();
+        let gathered = spawn_blocking(move || Batch::gather(&log)).await;
+        gathered.map_err(|_| RoundError::ShuttingDown)?
+    }
+
+    /// A token over `root` by the first TSA that gives a good one.
+    async fn token(&self, root: Sha256) -> Result<Vec<u8>, RoundError> {
+        // An expired snapshot still says who the TSAs are. The token's reader judges them by a snapshot of their own.
+        let snapshot = self.registry.latest().ok_or(RoundError::NoSnapshot)?;
+        let mut problems = Vec::new();
+        for tsa in snapshot.trust().tsas() {
+            match self.ask(tsa, root, &snapshot).await {
+                Ok(token) => return Ok(token),
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        if problems.is_empty() {
+            Err(RoundError::NoTsa)
+        } else {
+            Err(RoundError::AllFailed(problems.join("; ")))
+        }
+    }
+
+    async fn ask(
+        &self,
+        tsa: &ApprovedTsa,
+        root: Sha256,
+        snapshot: &VerifiedSnapshot,
+    ) -> Result<Vec<u8>, TsaError> {
+        let (nonce, _) = Uuid::new_v4().as_u64_pair();
+        let imprint = Imprint::Sha256(root);
+        let request = timestamp::request(&imprint, Some(nonce));
+        let asked = clock::now();
+        let answer = client::post(
+            &tsa.url,
+            "application/timestamp-query",
+            request.into(),
+            TRUST_RESPONSE_BYTES_MAX,
+            ASK_TIME_MAX,
+        )
+        .await?;
+        let answered = clock::now();
+        let refused = |source| TsaError::Token { url: tsa.url.clone(), source };
+        let token = timestamp::token_of_response(&answer.body).map_err(refused)?;
+        let verified = timestamp::verify(&token, &imprint, Some(nonce), snapshot.trust()).map_err(refused)?;
+        let off = difference(verified.gen_time(), asked, answered, snapshot.policy().clock_skew);
+        self.clock_check.report(ClockSource::Tsa, off);
+        Ok(token)
+    }
+
+    async fn append(&self, record: StampRecord) -> Result<(), RoundError> {
+        let (acknowledge, acknowledged) = oneshot::channel();
+        self.log.append_stamp(record, Box::new(move |result| drop(acknowledge.send(result))));
+        acknowledged.await.map_err(|_| AppendError::Closed)??;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Records as the leaves of a tree, after the previous batch's root.
+struct Batch {
+    previous_root: Option<Sha256>,
+    leaves: Vec<(u64, Sha256)>,
+    root: Sha256,
+}
+
+impl Batch {
+    /// Blocks.
+    fn gather(log: &MessageLog) -> Result<Option<Self>, RoundError> {
+        let waiting = log.unstamped(BATCH_LEAVES_MAX);
+        if waiting.is_empty() {
+            return Ok(None);
+        }
+        let reader = log.reader();
+        let mut leaves = Vec::with_capacity(waiting.len());
+        let mut first_problem = None;
+        for sequence in waiting {
+            match leaf(&reader, sequence)? {
+                Ok(leaf) => leaves.push((sequence, leaf)),
+                Err(problem) => {
+                    // It stays among those that wait, and closes the gate when it is overdue: never silently without a stamp.
+                    tracing::error!(sequence, %problem, "a record cannot be stamped");
+                    first_problem = first_problem.or(Some(format!("record {sequence}: {problem}")));
+                }
+            }
+        }
+        let previous_root = log.last_root();
+        let digests: Vec<Sha256> = leaves.iter().map(|(_, digest)| *digest).collect();
+        match (leaves.is_empty(), batch_root(previous_root, &digests)) {
+            (false, Some(root)) => Ok(Some(Self { previous_root, leaves, root })),
+            _ => Err(RoundError::Unfit(first_problem.unwrap_or_default())),
+        }
+    }
+
+    fn into_record(self, token: Vec<u8>) -> StampRecord {
+        let leaf =
+            |(sequence, digest): (u64, Sha256)| StampLeaf { sequence, sha256: digest.as_bytes().to_vec() };
+        StampRecord {
+            token,
+            leaves: self.leaves.into_iter().map(leaf).collect(),
+            previous_root: self.previous_root.map_or_else(Vec::new, |root| root.as_bytes().to_vec()),
+            root: self.root.as_bytes().to_vec(),
+        }
+    }
+}
+
+/// The leaf of one record; the inner error says why the record has none.
+fn leaf(reader: &Reader, sequence: u64) -> Result<Result<Sha256, String>, LogError> {
+    let Some(Found { record, material, .. }) = reader.get(sequence)? else {
+        return Ok(Err("it is not in the log".to_owned()));
+    };
+    let body = match &record.body {
+        None => None,
+        Some(body) => match Sha512::from_slice(&body.sha512) {
+            Some(digest) => Some(digest),
+            None => return Ok(Err("its body's digest is malformed".to_owned())),
+        },
+    };
+    let parts = Parts { message: sha512(&record.message), body };
+    let Some(signature) = &record.signature else { return Ok(Err("it has no signature".to_owned())) };
+    let material = match Material::new(&material) {
+        Ok(material) => material,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    Ok(xades::leaf(signature, &parts, &material).map_err(|error| error.to_string()))
+}
+
+/// 1, 2, 4 … 64 seconds.
+fn retry_pause(failures: u32) -> Duration {
+    Duration::from_secs(1 << failures.saturating_sub(1).min(6))
+}
+
+/// Without a snapshot nothing is exchanged; the first one may ask for stamps soon.
+const INTERVAL_WITHOUT_POLICY: Duration = Duration::from_secs(1);
+
+/// A TSA that takes longer is treated as one that does not answer.
+const ASK_TIME_MAX: Duration = Duration::from_secs(20);

@@ -1,0 +1,92 @@
+//! What works, on both carriers: the answers, and the records that they leave.
+
+use bytes::Bytes;
+use kogge_certs::snapshot::VerifiedSnapshot;
+use kogge_evidence::verify::{self, LogRecord};
+use kogge_message_log::Reader;
+use kogge_proto::digest::sha512;
+use kogge_proto::wire::log::body::Place;
+use kogge_security_server::clock;
+
+use crate::instance::{Instance, PERSONS, PORTAL, Running};
+use crate::{assert_logged, call};
+
+/// Whether an auditor believes every record of a log: signature, certificate, OCSP response, timestamp, body.
+fn assert_proven(instance: &Instance, server: &Running) {
+    let anchor = &instance.registry.anchor;
+    let snapshot = VerifiedSnapshot::verify(&instance.registry.snapshot(), anchor, clock::now()).unwrap();
+    let reader = Reader::open(&server.log_dir).unwrap();
+    for found in server.records() {
+        let body = found.record.body.as_ref().map(|body| match body.place.as_ref().unwrap() {
+            Place::Inline(bytes) => bytes.to_vec(),
+            Place::File(name) => std::fs::read(reader.body_path(name).unwrap()).unwrap(),
+        });
+        let record = LogRecord {
+            sequence: found.sequence,
+            time: found.time,
+            record: &found.record,
+            material: &found.material,
+            stamp: found.stamp.as_deref(),
+            body: body.map(|body| (sha512(&body), body.len() as u64)),
+        };
+        let verdict = verify::record(&record, &snapshot);
+        assert!(verdict.report.passed(), "record {}:\n{}", found.sequence, verdict.report);
+    }
+    assert_eq!(reader.audit(&mut |_| {}).unwrap(), []);
+}
+
+async fn exchanges(transport: &'static str) {
+    let (instance, consumer, provider) = Instance::with_two_servers(transport).await;
+
+    let answer = call(&consumer, "GET", "/1?full=true&x=%20y", "").await;
+    assert_eq!(answer.status, 200, "{:?}", answer.body);
+    let told = answer.json();
+    assert_eq!(told["target"], "/persons/1?full=true&x=%20y");
+    assert_eq!(answer.header("x-road-client"), Some(PORTAL));
+    assert_eq!(answer.header("x-road-service"), Some(PERSONS));
+    assert!(answer.header("x-road-id").unwrap().starts_with("DEMO-"));
+    assert_ne!(answer.header("x-road-request-hash"), Some("forged"));
+    assert_eq!(answer.header("x-road-error"), None);
+    assert_eq!(answer.headers.get_all("x-custom").iter().count(), 2);
+    assert_eq!(answer.headers.get_all("x-road-request-hash").iter().count(), 1);
+
+    let told = call(&consumer, "POST", "", r#"{"a":1}"#).await.json();
+    assert_eq!((&told["method"], &told["body_length"]), (&"POST".into(), &7.into()));
+
+    let body: Bytes = (0..5 * 1024 * 1024).map(|place: u32| (place % 251) as u8).collect();
+    let answer = call(&consumer, "POST", "/echo", body.clone()).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.body == body, "the body came back altered");
+
+    let answer = call(&consumer, "GET", "/big", "").await;
+    assert_eq!(answer.body.len(), 5 * 1024 * 1024 + 7);
+
+    let answer = call(&consumer, "GET", "/missing", "").await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-road-error")), (404, None));
+    assert_eq!(answer.body, "no such person");
+
+    let answer = call(&consumer, "DELETE", "/empty", "signed but not forwarded").await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0));
+
+    let answer = call(&consumer, "HEAD", "/1", "").await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
+
+    assert_eq!(instance.register.calls(), 7);
+    assert_logged(&consumer, &provider, 7);
+    for server in [&consumer, &provider] {
+        server.status_is("stamped", |status| status["unstamped"] == 0).await;
+        assert_proven(&instance, server);
+    }
+    consumer.stop().await;
+    provider.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exchanges_by_quic() {
+    exchanges("quic").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exchanges_by_http2() {
+    exchanges("h2").await;
+}
