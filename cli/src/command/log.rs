@@ -1,0 +1,255 @@
+//! `kogge log`: the message log of a security server, while the server runs and when it does not.
+
+mod describe;
+mod export;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use clap::{Args, Subcommand};
+use kogge_message_log::{Filter, Found, LogError, Reader};
+use kogge_proto::time::UnixMillis;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use self::describe::{as_json, as_line, as_text};
+use crate::failure::{FAILED, Failure, OrFail};
+use crate::output;
+
+/// What to do with a log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List records, oldest first
+    #[command(after_help = "Examples:
+  kogge log list --config security-server.toml --from 2026-11-24 --client DEMO/GOV/2002/benefits
+  kogge log list --dir log --json --limit 10")]
+    List(ListArgs),
+    /// Show the records of a message; exit code 1 if there is none
+    #[command(after_help = "Example:\n  kogge log show --config security-server.toml --message-id 4711")]
+    Show(ShowArgs),
+    /// Export the evidence of a message as an ASiC-E container
+    #[command(after_help = "Examples:
+  kogge log export --config security-server.toml --message-id 4711 --out request.asice
+  kogge log export --config security-server.toml --message-id 4711 --response --out response.asice")]
+    Export(export::ExportArgs),
+    /// Rebuild the index from the segments; the server must not be running
+    #[command(after_help = "Example:\n  kogge log reindex --config security-server.toml")]
+    Reindex(ReindexArgs),
+}
+
+/// Which log.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct LogPlace {
+    /// Configuration of the security server whose log it is
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the log
+    #[arg(long, value_name = "LOG_DIR")]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    place: LogPlace,
+    /// Only this message id (x-road-id)
+    #[arg(long, value_name = "ID")]
+    message_id: Option<String>,
+    /// Only this request id (x-road-request-id)
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    /// Only requests of this client and their responses
+    #[arg(long, value_name = "INSTANCE/CLASS/CODE/SUBSYSTEM")]
+    client: Option<String>,
+    /// Only this service
+    #[arg(long, value_name = "INSTANCE/CLASS/CODE/SUBSYSTEM/SERVICE")]
+    service: Option<String>,
+    /// Logged at this time or later: 2026-11-24 or 2026-11-24T08:00:00+01:00
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    from: Option<UnixMillis>,
+    /// Logged before this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    to: Option<UnixMillis>,
+    /// At most so many records
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Print one JSON object per line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    place: LogPlace,
+    /// The message id (x-road-id)
+    #[arg(long, value_name = "ID")]
+    message_id: String,
+    /// Only this request id (x-road-request-id)
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    /// Print one JSON object per line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReindexArgs {
+    #[command(flatten)]
+    place: LogPlace,
+}
+
+/// Carries it out.
+pub(crate) fn run(command: Command, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    match command {
+        Command::List(args) => list(args, out),
+        Command::Show(args) => show(args, out),
+        Command::Export(args) => export::run(&args, out),
+        Command::Reindex(args) => reindex(&args, out),
+    }
+}
+
+impl LogPlace {
+    /// The log's directory.
+    fn dir(&self) -> Result<PathBuf, Failure> {
+        match (&self.config, &self.dir) {
+            (_, Some(dir)) => Ok(dir.clone()),
+            (Some(config), None) => config_log_dir(config),
+            (None, None) => Err(Failure::Unusable(anyhow!("say which log with --config or --dir"))),
+        }
+    }
+
+    fn open(&self) -> Result<Reader, Failure> {
+        Reader::open(&self.dir()?).or_unusable()
+    }
+}
+
+fn list(args: ListArgs, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let reader = args.place.open()?;
+    let filter = Filter {
+        message_id: args.message_id,
+        request_id: args.request_id,
+        client: args.client,
+        service: args.service,
+        from: args.from,
+        to: args.to,
+    };
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    if left > 0 {
+        each(&reader, &filter, |found| {
+            print(out, &found, if args.json { Form::Json } else { Form::Line })?;
+            left -= 1;
+            Ok(left > 0)
+        })?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(args: ShowArgs, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let reader = args.place.open()?;
+    let filter = Filter {
+        message_id: Some(args.message_id.clone()),
+        request_id: args.request_id,
+        ..Filter::default()
+    };
+    let mut count = 0_u64;
+    each(&reader, &filter, |found| {
+        count += 1;
+        print(out, &found, if args.json { Form::Json } else { Form::Text })?;
+        Ok(true)
+    })?;
+    if count == 0 {
+        eprintln!("kogge: the log has no record with the message id {:?}", args.message_id);
+        return Ok(FAILED.into());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reindex(args: &ReindexArgs, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let dir = args.place.dir()?;
+    let on_terminal = io::stderr().is_terminal();
+    let mut progress = |done: u64| {
+        if on_terminal && done.is_multiple_of(PROGRESS_EVERY) {
+            eprint!("\r{done} entries");
+        }
+    };
+    let entries = kogge_message_log::reindex(&dir, INDEX_CACHE_BYTES, &mut progress);
+    if on_terminal {
+        eprintln!();
+    }
+    let entries = entries.map_err(|error| match error {
+        LogError::Io { .. } => Failure::Unusable(error.into()),
+        _ => Failure::Failed(error.into()),
+    })?;
+    writeln!(out, "rebuilt the index of {} from {entries} entries", dir.display())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Clone, Copy)]
+enum Form {
+    Line,
+    Text,
+    Json,
+}
+
+fn print(out: &mut dyn Write, found: &Found, form: Form) -> io::Result<()> {
+    match form {
+        Form::Line => writeln!(out, "{}", as_line(found)),
+        Form::Text => write!(out, "{}", as_text(found)),
+        Form::Json => output::json_line(out, &as_json(found)),
+    }
+}
+
+/// The log's directory as a security server's configuration has it.
+fn config_log_dir(config: &Path) -> Result<PathBuf, Failure> {
+    kogge_security_server::Config::load(config).map(|config| config.message_log.dir).or_unusable()
+}
+
+/// Hands each record to `take` until it says stop or fails.
+fn each(
+    reader: &Reader,
+    filter: &Filter,
+    mut take: impl FnMut(Found) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let mut failure = None;
+    reader
+        .list(filter, &mut |found| {
+            take(found).unwrap_or_else(|error| {
+                failure = Some(error);
+                false
+            })
+        })
+        .or_failed()?;
+    failure.map_or(Ok(()), Err)
+}
+
+fn parse_time(text: &str) -> Result<UnixMillis, String> {
+    let whole = if text.len() == "2026-11-24".len() { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    let parsed = OffsetDateTime::parse(&whole, &Rfc3339).map_err(|_| {
+        "give a date like 2026-11-24 (UTC) or a time like 2026-11-24T08:00:00+01:00".to_owned()
+    })?;
+    let millis = parsed.unix_timestamp_nanos().div_euclid(1_000_000);
+    i64::try_from(millis).map(UnixMillis).map_err(|_| "the time is out of range".to_owned())
+}
+
+/// sled's page cache while an index is rebuilt; writing in order needs little.
+const INDEX_CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// Entries between two updates of the progress line.
+const PROGRESS_EVERY: u64 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_dates_or_whole() {
+        assert_eq!(parse_time("1970-01-02"), Ok(UnixMillis(86_400_000)));
+        assert_eq!(parse_time("1970-01-01T01:00:00.250+01:00"), Ok(UnixMillis(250)));
+        for wrong in ["", "yesterday", "1970-01-01T00:00:00", "1970-13-01", "24.11.2026"] {
+            assert!(parse_time(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `kogge log export`: the evidence of one message as an ASiC-E container.
+
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow, bail};
+use clap::{Args, ValueEnum};
+use kogge_evidence::container;
+use kogge_message_log::{Filter, Found, Reader};
+use kogge_proto::wire::log::body::Place;
+use kogge_proto::wire::log::{Direction, Role};
+
+use super::describe::{as_line, direction};
+use super::{LogPlace, each};
+use crate::failure::{Failure, OrFail};
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    place: LogPlace,
+    /// The message id (x-road-id)
+    #[arg(long, value_name = "ID")]
+    message_id: String,
+    /// Only this request id (x-road-request-id), where the message id was used more than once
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    /// Only the record of this side, where a message went through this server twice
+    #[arg(long, value_name = "SIDE")]
+    role: Option<RoleArg>,
+    /// The response instead of the request
+    #[arg(long)]
+    response: bool,
+    /// Export although there is no timestamp yet; such a container is not complete evidence
+    #[arg(long)]
+    unstamped: bool,
+    /// Where to write the container; replaced as a whole if it exists
+    #[arg(long, value_name = "FILE.asice")]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum RoleArg {
+    Consumer,
+    Provider,
+}
+
+/// Carries it out.
+pub(super) fn run(args: &ExportArgs, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let reader = args.place.open()?;
+    let found = select(&reader, args)?;
+    if found.stamp.is_none() && !args.unstamped {
+        return Err(Failure::Failed(anyhow!(
+            "record {} has no timestamp yet: try again in a minute, or export incomplete evidence with --unstamped",
+            found.sequence
+        )));
+    }
+    write(&reader, &found, args).or_failed()?;
+    writeln!(out, "wrote the {} {} to {}", direction(&found), args.message_id, args.out.display())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The one record that is meant.
+fn select(reader: &Reader, args: &ExportArgs) -> Result<Found, Failure> {
+    let wanted = if args.response { Direction::Response } else { Direction::Request };
+    let filter = Filter {
+        message_id: Some(args.message_id.clone()),
+        request_id: args.request_id.clone(),
+        ..Filter::default()
+    };
+    let mut matching = Vec::new();
+    each(reader, &filter, |found| {
+        let fits = args.role.is_none_or(|role| Role::from(role) == found.record.role());
+        if fits && found.record.direction() == wanted {
+            matching.push(found);
+        }
+        Ok(matching.len() < MATCHES_MAX)
+    })?;
+    one_of(matching, &args.message_id).or_failed()
+}
+
+fn one_of(mut matching: Vec<Found>, message_id: &str) -> anyhow::Result<Found> {
+    match (matching.pop(), matching.is_empty()) {
+        (None, _) => {
+            bail!("the log has no such record with the message id {message_id:?}: see `kogge log show`")
+        }
+        (Some(only), true) => Ok(only),
+        (Some(last), false) => {
+            matching.push(last);
+            let lines: Vec<String> = matching
+                .iter()
+                .map(|found| {
+                    format!(
+                        "{}  request id {}",
+                        as_line(found),
+                        crate::output::line(&found.record.request_id)
+                    )
+                })
+                .collect();
+            bail!(
+                "more than one record matches: narrow down with --request-id or --role\n{}",
+                lines.join("\n")
+            )
+        }
+    }
+}
+
+fn write(reader: &Reader, found: &Found, args: &ExportArgs) -> anyhow::Result<()> {
+    let mut body = body_file(reader, found)?;
+    kogge_durable::write_atomic_with(&args.out, false, |file: &mut File| {
+        let mut buffered = BufWriter::new(file);
+        let body = body.as_mut().map(|file| file as &mut dyn Read);
+        container::write_record(
+            &mut buffered,
+            found.sequence,
+            &found.record,
+            &found.material,
+            found.stamp.as_deref(),
+            body,
+        )?;
+        buffered.flush().with_context(|| format!("cannot write {}", args.out.display()))
+    })
+}
+
+fn body_file(reader: &Reader, found: &Found) -> anyhow::Result<Option<File>> {
+    let Some(Place::File(name)) = found.record.body.as_ref().and_then(|body| body.place.as_ref()) else {
+        return Ok(None);
+    };
+    let path = reader.body_path(name).with_context(|| format!("{name:?} is not the name of a body file"))?;
+    let file = File::open(&path).with_context(|| format!("cannot read the body {}", path.display()))?;
+    Ok(Some(file))
+}
+
+impl From<RoleArg> for Role {
+    fn from(arg: RoleArg) -> Self {
+        match arg {
+            RoleArg::Consumer => Self::Consumer,
+            RoleArg::Provider => Self::Provider,
+        }
+    }
+}
+
+/// As many matches as an error can usefully list.
+const MATCHES_MAX: usize = 20;

@@ -1,0 +1,214 @@
+//! `kogge verify`: checks evidence offline, against an anchor and a registry snapshot. Needs no server and touches no network.
+
+mod container;
+mod log;
+mod snapshot;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use kogge_certs::snapshot::VerifiedSnapshot;
+use kogge_evidence::report::{Outcome, Report};
+use kogge_evidence::verify::Statement;
+use serde_json::{Value, json};
+
+use self::log::LogVerdict;
+use crate::failure::{FAILED, Failure, OrFail, UNUSABLE};
+use crate::output;
+
+/// Arguments of `kogge verify`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  kogge verify request.asice response.asice --anchor anchor.toml
+  kogge verify /var/lib/kogge/log --anchor anchor.toml --snapshot snapshot --json
+
+Exit codes: 0 all good, 1 something failed or could not be decided, 2 something cannot be read.
+Without --snapshot, the newest registry snapshot is taken that lies beside a PATH or the anchor (as `snapshot` or \
+`data/snapshot`, there or one directory below). It counts only if the anchor's keys have signed it.")]
+pub(crate) struct Args {
+    /// Container files (*.asice) and directories of message logs
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// The configuration anchor of the instance, from a source that you trust
+    #[arg(long, value_name = "FILE")]
+    anchor: PathBuf,
+    /// The registry snapshot to check against (a security server keeps one as DATA_DIR/snapshot)
+    #[arg(long, value_name = "FILE")]
+    snapshot: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// For message logs: show every check of every record, not only what is not good
+    #[arg(long)]
+    verbose: bool,
+}
+
+/// What became of one path.
+enum Finding {
+    Container(kogge_evidence::verify::Verdict),
+    Log(LogVerdict),
+    Unreadable(anyhow::Error),
+}
+
+/// Carries it out.
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let anchor = snapshot::load_anchor(&args.anchor).or_unusable()?;
+    let (source, snapshot) = match &args.snapshot {
+        Some(path) => (path.clone(), snapshot::load(path, &anchor).or_unusable()?),
+        None => snapshot::find(&args.paths, &args.anchor, &anchor).or_unusable()?,
+    };
+    if !args.json {
+        eprintln!("{}", describe(&source, &snapshot));
+    }
+    let mut all = Vec::with_capacity(args.paths.len());
+    for path in &args.paths {
+        let finding = examine(path, &snapshot, args.verbose);
+        if !args.json {
+            print(out, path, &finding)?;
+        }
+        all.push((path, finding));
+    }
+    if args.json {
+        output::json(out, &as_json(&source, &snapshot, &all))?;
+    }
+    Ok(code(&all).into())
+}
+
+fn examine(path: &Path, snapshot: &VerifiedSnapshot, verbose: bool) -> Finding {
+    let finding = if path.is_dir() {
+        log::verify(path, snapshot, verbose).map(Finding::Log)
+    } else {
+        container::verify(path, snapshot).map(Finding::Container)
+    };
+    finding.unwrap_or_else(Finding::Unreadable)
+}
+
+/// What could not be read outweighs what failed: nothing is known about it.
+fn code(all: &[(&PathBuf, Finding)]) -> u8 {
+    if all.iter().any(|(_, finding)| matches!(finding, Finding::Unreadable(_))) {
+        UNUSABLE
+    } else if all.iter().all(|(_, finding)| finding.passed()) {
+        0
+    } else {
+        FAILED
+    }
+}
+
+impl Finding {
+    fn passed(&self) -> bool {
+        match self {
+            Self::Container(verdict) => verdict.report.passed(),
+            Self::Log(verdict) => verdict.passed(),
+            Self::Unreadable(_) => false,
+        }
+    }
+}
+
+fn describe(source: &Path, snapshot: &VerifiedSnapshot) -> String {
+    format!(
+        "checking against registry snapshot {} of instance {} ({}), issued {}, from {}",
+        snapshot.version(),
+        output::line(snapshot.instance()),
+        snapshot.environment(),
+        snapshot.issued(),
+        source.display()
+    )
+}
+
+fn print(out: &mut dyn Write, path: &Path, finding: &Finding) -> Result<(), Failure> {
+    let path = output::line(&path.display().to_string());
+    match finding {
+        Finding::Container(verdict) => {
+            writeln!(out, "{path}: {}", word(&verdict.report))?;
+            writeln!(out, "{}", statement_text(&verdict.statement))?;
+            write!(out, "{}", verdict.report)?;
+        }
+        Finding::Log(verdict) => log::print(out, &path, verdict)?,
+        Finding::Unreadable(error) => eprintln!("kogge: {path}: {error:#}"),
+    }
+    Ok(())
+}
+
+/// The verdict in a word.
+fn word(report: &Report) -> &'static str {
+    if report.passed() {
+        "PASSED"
+    } else if report.failed().next().is_some() {
+        "FAILED"
+    } else {
+        "NOT DECIDED"
+    }
+}
+
+/// What a message says about itself; to be believed only if the verdict has passed.
+fn statement_text(statement: &Statement) -> String {
+    let unknown = || "unknown".to_owned();
+    let text = |value: &Option<String>| value.as_deref().map_or_else(unknown, output::line);
+    let shown = |value: Option<String>| value.map_or_else(unknown, |value| output::line(&value));
+    format!(
+        "        {} {} of {} to {}, signed by {} at {}, timestamped {}",
+        statement.kind.unwrap_or("message"),
+        text(&statement.message_id),
+        text(&statement.client),
+        shown(statement.service.as_ref().map(ToString::to_string)),
+        shown(statement.signer.as_ref().map(ToString::to_string)),
+        shown(statement.signing_time.map(|time| time.to_string())),
+        shown(statement.timestamp.map(|time| time.to_string())),
+    )
+}
+
+fn as_json(source: &Path, snapshot: &VerifiedSnapshot, all: &[(&PathBuf, Finding)]) -> Value {
+    let results: Vec<Value> = all.iter().map(|(path, finding)| finding_json(path, finding)).collect();
+    json!({
+        "passed": code(all) == 0,
+        "snapshot": {
+            "path": source.display().to_string(),
+            "instance": snapshot.instance(),
+            "version": snapshot.version(),
+            "issued": snapshot.issued().to_string(),
+        },
+        "results": results,
+    })
+}
+
+fn finding_json(path: &Path, finding: &Finding) -> Value {
+    let path = path.display().to_string();
+    match finding {
+        Finding::Container(verdict) => json!({
+            "path": path,
+            "kind": "container",
+            "passed": verdict.report.passed(),
+            "statement": statement_json(&verdict.statement),
+            "checks": verdict.report.checks,
+        }),
+        Finding::Log(verdict) => log::as_json(&path, verdict),
+        Finding::Unreadable(error) => {
+            json!({"path": path, "kind": "unreadable", "passed": false, "error": format!("{error:#}")})
+        }
+    }
+}
+
+fn statement_json(statement: &Statement) -> Value {
+    json!({
+        "kind": statement.kind,
+        "client": statement.client,
+        "service": statement.service.as_ref().map(ToString::to_string),
+        "message_id": statement.message_id,
+        "signer": statement.signer.as_ref().map(ToString::to_string),
+        "signing_time": statement.signing_time.map(|time| time.to_string()),
+        "timestamp": statement.timestamp.map(|time| time.to_string()),
+    })
+}
+
+/// Whether the report is good, bad, or neither.
+fn outcome(report: &Report) -> Outcome {
+    if report.passed() {
+        Outcome::Passed
+    } else if report.failed().next().is_some() {
+        Outcome::Failed
+    } else {
+        Outcome::Indeterminate
+    }
+}

@@ -1,0 +1,286 @@
+//! A whole message log: its structure on this thread, the evidence of each record on the others.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use kogge_certs::snapshot::VerifiedSnapshot;
+use kogge_evidence::report::{Check, Outcome};
+use kogge_evidence::verify::{LogRecord, Records, Verdict};
+use kogge_message_log::{Damage, Found, LogError, Reader};
+use kogge_proto::digest::{Sha512, Sha512Hasher, sha512};
+use kogge_proto::wire::log::body::Place;
+use serde_json::{Value, json};
+
+use super::{outcome, statement_json, statement_text};
+use crate::failure::Failure;
+use crate::output;
+
+/// What a log was found to be.
+#[derive(Default)]
+pub(super) struct LogVerdict {
+    /// Damage to the structure.
+    damage: Vec<Damage>,
+    /// Records that passed, failed, or could not be decided.
+    counts: Counts,
+    /// Records to show, in order: those that did not pass, or all of them.
+    records: Vec<RecordVerdict>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    undecided: u64,
+}
+
+struct RecordVerdict {
+    sequence: u64,
+    verdict: Verdict,
+}
+
+/// Checks the log in `dir`. With `verbose` every record is kept for showing, else only those that did not pass.
+///
+/// # Errors
+/// The directory or a file in it cannot be read. What can be read and is wrong is in the verdict.
+pub(super) fn verify(dir: &Path, snapshot: &VerifiedSnapshot, verbose: bool) -> anyhow::Result<LogVerdict> {
+    let reader = match Reader::open(dir) {
+        Ok(reader) => reader,
+        Err(LogError::Damaged(damage)) => {
+            return Ok(LogVerdict { damage: vec![damage], ..LogVerdict::default() });
+        }
+        Err(error) => return Err(error).context("is not a readable message log"),
+    };
+    let (to_check, queue) = sync_channel(QUEUE_RECORDS);
+    let (to_tell, told) = sync_channel(QUEUE_RECORDS);
+    let queue = Mutex::new(queue);
+    let (audited, mut verdict) = thread::scope(|scope| {
+        let (queue, reader) = (&queue, &reader);
+        let check = || {
+            let to_tell = to_tell.clone();
+            scope.spawn(move || check_records(queue, &to_tell, reader, snapshot))
+        };
+        let checking: Vec<_> = (0..workers()).map(|_| check()).collect();
+        drop(to_tell);
+        let telling = scope.spawn(move || gather(told, verbose));
+        let audited = audit(reader, to_check);
+        // Whether a thread came to a bad end shows in the count of verdicts.
+        checking.into_iter().for_each(|worker| drop(worker.join()));
+        (audited, telling.join().unwrap_or_default())
+    });
+    let (handed_over, damage) = audited?;
+    ensure!(verdict.counts.total() == handed_over, "not every record was checked: this is an error in Kogge");
+    verdict.damage = damage;
+    verdict.records.sort_by_key(|record| record.sequence);
+    Ok(verdict)
+}
+
+/// Reads the log from end to end and hands each record over; how many, and what is damaged.
+fn audit(reader: &Reader, to_check: SyncSender<Found>) -> anyhow::Result<(u64, Vec<Damage>)> {
+    let mut handed_over = 0;
+    let damage = reader.audit(&mut |found| {
+        handed_over += 1;
+        // If all workers were gone, the count of verdicts would show it.
+        drop(to_check.send(found));
+    });
+    drop(to_check);
+    match damage {
+        Ok(damage) => Ok((handed_over, damage)),
+        Err(LogError::Damaged(damage)) => Ok((handed_over, vec![damage])),
+        Err(error) => bail!(error),
+    }
+}
+
+fn check_records(
+    queue: &Mutex<Receiver<Found>>,
+    to_tell: &SyncSender<RecordVerdict>,
+    reader: &Reader,
+    snapshot: &VerifiedSnapshot,
+) {
+    let mut records = Records::new(snapshot);
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(found) = next else { return };
+        let record = LogRecord {
+            sequence: found.sequence,
+            time: found.time,
+            record: &found.record,
+            material: &found.material,
+            stamp: found.stamp.as_deref(),
+            body: body(reader, &found),
+        };
+        let verdict = records.check(&record);
+        if to_tell.send(RecordVerdict { sequence: found.sequence, verdict }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Digest and length of the body as it lies on the disk now; `None` if there is none, or it cannot be read.
+fn body(reader: &Reader, found: &Found) -> Option<(Sha512, u64)> {
+    match found.record.body.as_ref()?.place.as_ref()? {
+        Place::Inline(bytes) => Some((sha512(bytes), bytes.len() as u64)),
+        Place::File(name) => digest(&mut File::open(reader.body_path(name)?).ok()?).ok(),
+    }
+}
+
+fn digest(file: &mut File) -> io::Result<(Sha512, u64)> {
+    let (mut hasher, mut length) = (Sha512Hasher::new(), 0);
+    let mut piece = vec![0; READ_BYTES];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok((hasher.finish(), length)),
+            count => {
+                hasher.update(piece.get(..count).unwrap_or_default());
+                length += count as u64;
+            }
+        }
+    }
+}
+
+fn gather(told: Receiver<RecordVerdict>, verbose: bool) -> LogVerdict {
+    let mut gathered = LogVerdict::default();
+    let mut progress = Progress::new();
+    for record in told {
+        let found = outcome(&record.verdict.report);
+        match found {
+            Outcome::Passed => gathered.counts.passed += 1,
+            Outcome::Failed => gathered.counts.failed += 1,
+            Outcome::Indeterminate => gathered.counts.undecided += 1,
+        }
+        if verbose || found != Outcome::Passed {
+            gathered.records.push(record);
+        }
+        progress.tell(gathered.counts.total());
+    }
+    progress.end();
+    gathered
+}
+
+/// A line on the terminal that says how far the work is.
+struct Progress {
+    on_terminal: bool,
+    told: Instant,
+    shown: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { on_terminal: io::stderr().is_terminal(), told: Instant::now(), shown: false }
+    }
+
+    fn tell(&mut self, records: u64) {
+        if self.on_terminal && self.told.elapsed() >= PROGRESS_EVERY {
+            eprint!("\r{records} records checked");
+            (self.told, self.shown) = (Instant::now(), true);
+        }
+    }
+
+    fn end(&self) {
+        if self.shown {
+            eprintln!();
+        }
+    }
+}
+
+impl Counts {
+    fn total(self) -> u64 {
+        self.passed + self.failed + self.undecided
+    }
+}
+
+impl LogVerdict {
+    /// Whether the structure is whole, there is a record, and every record passed.
+    pub(super) fn passed(&self) -> bool {
+        self.damage.is_empty() && self.counts.total() > 0 && self.counts.passed == self.counts.total()
+    }
+
+    fn word(&self) -> &'static str {
+        if self.passed() {
+            "PASSED"
+        } else if self.damage.is_empty() && self.counts.failed == 0 {
+            "NOT DECIDED"
+        } else {
+            "FAILED"
+        }
+    }
+}
+
+/// The verdict for people.
+pub(super) fn print(out: &mut dyn Write, path: &str, verdict: &LogVerdict) -> Result<(), Failure> {
+    let Counts { passed, failed, undecided } = verdict.counts;
+    writeln!(
+        out,
+        "{path}: {}, {} records: {passed} passed, {failed} failed, {undecided} not decided",
+        verdict.word(),
+        verdict.counts.total()
+    )?;
+    for RecordVerdict { sequence, verdict } in &verdict.records {
+        writeln!(out, "record {sequence}: {}", super::word(&verdict.report))?;
+        writeln!(out, "{}\n{}", statement_text(&verdict.statement), verdict.report.to_string().trim_end())?;
+    }
+    for check in structure(verdict) {
+        writeln!(out, "{:<6}  {}  {}", check.outcome.word(), check.name, output::line(&check.reason))?;
+    }
+    Ok(())
+}
+
+/// The verdict for programs.
+pub(super) fn as_json(path: &str, verdict: &LogVerdict) -> Value {
+    let records: Vec<Value> = verdict
+        .records
+        .iter()
+        .map(|RecordVerdict { sequence, verdict }| {
+            json!({
+                "sequence": sequence,
+                "passed": verdict.report.passed(),
+                "statement": statement_json(&verdict.statement),
+                "checks": verdict.report.checks,
+            })
+        })
+        .collect();
+    let Counts { passed, failed, undecided } = verdict.counts;
+    json!({
+        "path": path,
+        "kind": "log",
+        "passed": verdict.passed(),
+        "counts": {"records": verdict.counts.total(), "passed": passed, "failed": failed, "undecided": undecided},
+        "checks": structure(verdict),
+        "records": records,
+    })
+}
+
+/// The checks of the log as a whole.
+fn structure(verdict: &LogVerdict) -> Vec<Check> {
+    if verdict.damage.is_empty() && verdict.counts.total() == 0 {
+        // A log from which everything was taken looks like one that never held anything.
+        let reason = "there is no record in it, so nothing was checked".to_owned();
+        return vec![Check { name: "log.structure", outcome: Outcome::Indeterminate, reason }];
+    }
+    if verdict.damage.is_empty() {
+        let reason =
+            "every frame, checksum, sequence number, link of the chain and body file is as it was written";
+        return vec![Check { name: "log.structure", outcome: Outcome::Passed, reason: reason.to_owned() }];
+    }
+    let failed = |damage: &Damage| Check {
+        name: damage.check,
+        outcome: Outcome::Failed,
+        reason: format!("{}, byte {}: {}", damage.file, damage.offset, damage.reason),
+    };
+    verdict.damage.iter().map(failed).collect()
+}
+
+/// One per core: the work is signatures.
+fn workers() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Records waiting for a worker; enough to keep all busy, and with inline bodies never more than some MiB.
+const QUEUE_RECORDS: usize = 64;
+const READ_BYTES: usize = 64 * 1024;
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);

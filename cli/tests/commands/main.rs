@@ -1,0 +1,19 @@
+//! The `kogge` binary from outside.
+
+// Always so in a test crate; said for clippy, which allows `unwrap` only where it sees that it is in tests.
+#[cfg(test)]
+mod instance;
+#[cfg(test)]
+mod log;
+#[cfg(test)]
+mod registry;
+#[cfg(test)]
+mod token;
+#[cfg(test)]
+mod trust;
+#[cfg(test)]
+mod usage;
+#[cfg(test)]
+mod verify;
+#[cfg(test)]
+mod world;
