@@ -1,0 +1,161 @@
+//! A message log that was damaged while its server was down: what can be mended is mended and said, what cannot keeps the server from
+//! starting, and no record is lost.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+use std::path::{Path, PathBuf};
+
+use kogge_integration_tests::{Demo, Process, Refusal};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_kogge-under-test");
+const EXCHANGES: usize = 20;
+
+/// What is done to the directory of an index.
+type Damage = fn(&Path);
+
+/// A demo whose consumer has exchanges in its log, all stamped, and has been stopped.
+struct Stopped {
+    consumer: Process,
+    demo: Demo,
+}
+
+impl Stopped {
+    fn new() -> Self {
+        let demo = Demo::start(BINARY, &[]).unwrap();
+        for _ in 0..EXCHANGES {
+            demo.assert_answered();
+        }
+        demo.wait_stamped().unwrap();
+        let mut consumer = demo.process("consumer");
+        consumer.stop().unwrap();
+        Self { consumer, demo }
+    }
+
+    fn log(&self) -> &Path {
+        &self.demo.server("consumer").log_dir
+    }
+
+    fn segment(&self) -> PathBuf {
+        self.log().join("segments/0000000001.log")
+    }
+
+    /// As the operator's command prints it.
+    fn list(&self) -> String {
+        let config = &self.demo.server("consumer").config;
+        self.demo.must(
+            &["log", "list", "--json", "--config"]
+                .map(Path::new)
+                .iter()
+                .chain([&config.as_path()])
+                .copied()
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    /// The server starts, says this, has every record, and works.
+    fn assert_starts(&mut self, what: &str, word: &str, records: &str) {
+        self.consumer.start().unwrap();
+        self.demo
+            .wait_ready("consumer")
+            .unwrap_or_else(|error| panic!("{what}: {error:#}\n{}", self.consumer.output()));
+        let output = self.consumer.output();
+        assert!(output.contains(word), "{what}: {output}");
+        assert!(!output.contains("panicked at"), "{what}: {output}");
+        self.demo.assert_answered();
+        self.demo.wait_stamped().unwrap();
+        self.consumer.stop().unwrap();
+        let now = self.list();
+        assert!(
+            now.starts_with(records),
+            "{what}: records are lost or altered:\n{records}\nbefore, now\n{now}"
+        );
+        assert!(now.len() > records.len(), "{what}: the last exchange is missing");
+        self.demo.assert_logs_verify();
+    }
+}
+
+#[test]
+fn a_damaged_index_is_rebuilt_and_no_record_is_lost() {
+    let mut stopped = Stopped::new();
+    let index = stopped.log().join("index");
+    let damages: [(&str, Damage); 5] = [
+        ("flipped bytes", |index| {
+            change(&index.join("db"), |bytes| flip_every_61st(bytes));
+        }),
+        ("a cut file", |index| change(&index.join("db"), |bytes| bytes.truncate(bytes.len() * 7 / 10))),
+        ("an emptied file", |index| change(&index.join("db"), Vec::clear)),
+        ("a file that is away", |index| std::fs::remove_file(index.join("db")).unwrap()),
+        ("a directory that is away", |index| std::fs::remove_dir_all(index).unwrap()),
+    ];
+    for (what, damage) in damages {
+        let records = stopped.list();
+        assert!(records.lines().count() >= 2 * EXCHANGES, "{records}");
+        damage(&index);
+        stopped.assert_starts(what, "index was rebuilt", &records);
+    }
+}
+
+#[test]
+fn a_torn_tail_is_set_aside() {
+    let mut stopped = Stopped::new();
+    let records = stopped.list();
+    change(&stopped.segment(), |bytes| {
+        let frames = frames(bytes);
+        let half = bytes[frames[1].clone()][..40].to_vec();
+        let end = frames.last().unwrap().end;
+        bytes[end..end + half.len()].copy_from_slice(&half);
+    });
+    stopped.assert_starts("half a frame", "torn tail", &records);
+}
+
+#[test]
+fn a_damaged_record_keeps_the_server_from_starting() {
+    let stopped = Stopped::new();
+    let config = stopped.demo.server("consumer").config.clone();
+    let args = ["security-server", "run", "--config", config.to_str().unwrap()];
+    let intact = std::fs::read(stopped.segment()).unwrap();
+    let frames = frames(&intact);
+    let last = frames.len() - 1;
+    for number in [0, 1, last / 2, last] {
+        let frame = frames[number].clone();
+        for at in [frame.start + 4, frame.start + 12, frame.end - 1] {
+            change(&stopped.segment(), |bytes| bytes[at] ^= 1);
+            let what = format!("byte {at}, frame {number} of {last}");
+            let refused = Refusal::of(Path::new(BINARY), &args);
+            refused.assert(&what, 1, &["damage", "0000000001.log", &format!("byte {}", frame.start)]);
+            std::fs::write(stopped.segment(), &intact).unwrap();
+        }
+    }
+    change(&stopped.segment(), |bytes| bytes[frames[last / 2].start..].fill(0));
+    let refused = Refusal::of(Path::new(BINARY), &args);
+    refused.assert("acknowledged records are cut off", 1, &["damage"]);
+    std::fs::remove_file(stopped.segment()).unwrap();
+    Refusal::of(Path::new(BINARY), &args).assert("the segment is away", 1, &["damage"]);
+}
+
+fn flip_every_61st(bytes: &mut [u8]) {
+    bytes.iter_mut().step_by(61).for_each(|byte| *byte ^= 0xff);
+}
+
+fn change(file: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = std::fs::read(file).unwrap();
+    change(&mut bytes);
+    std::fs::write(file, bytes).unwrap();
+}
+
+/// Where the frames of a segment are: a length of four bytes (little endian), a checksum of four, the payload; zeros follow the last.
+fn frames(segment: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let mut frames = Vec::new();
+    let mut start = 0;
+    while let Some(length) =
+        segment.get(start..start + 4).map(|bytes| u32::from_le_bytes(bytes.try_into().unwrap()))
+    {
+        if length == 0 {
+            break;
+        }
+        let end = start + 8 + usize::try_from(length).unwrap();
+        frames.push(start..end);
+        start = end;
+    }
+    assert!(frames.len() > 2 * EXCHANGES, "the segment is not what this test takes it for");
+    frames
+}
