@@ -1,0 +1,9 @@
+use kogge_security_server::logging::Logged;
+use kogge_security_server::provider::{backend::Backend, verify::Verified};
+use tokio::time::Instant;
+
+async fn call(backend: &Backend, request: Logged<Verified>, deadline: Instant) {
+    let _ = backend.call(request, deadline).await;
+}
+
+fn main() {}
