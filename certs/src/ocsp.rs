@@ -1,5 +1,6 @@
 //! OCSP (RFC 6960): asking, checking an answer, and making one.
 
+mod known;
 mod request;
 mod respond;
 mod structures;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use kogge_proto::time::UnixMillis;
 
+pub use known::KnownAnswer;
 pub use request::{parse_request, request};
 pub use respond::{error_response, respond};
 pub use verify::verify;

@@ -129,6 +129,13 @@ impl VerifiedPath {
         below.chain([&self.ca.certificate]).try_for_each(|certificate| check_validity(certificate, at))
     }
 
+    /// Whether it is the same path under the very same approval of its CA: another snapshot's approval is another one, even if it
+    /// reads the same.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.ca, &other.ca) && self.leaf == other.leaf && self.issuers == other.issuers
+    }
+
     /// The approved CA at the end.
     #[must_use]
     pub fn ca(&self) -> &Arc<ApprovedCa> {

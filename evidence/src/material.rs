@@ -1,13 +1,22 @@
 //! Certificates and OCSP responses that travel with a message, found by their SHA-256.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use kogge_proto::digest::{Sha256, sha256};
 use kogge_proto::limits::{MATERIAL_ITEM_BYTES_MAX, MATERIAL_ITEMS_MAX};
 use kogge_proto::wire::evidence as wire;
 
-/// The items of one message, few enough to be searched one by one.
+/// The items of one message, few enough to be searched one by one. Each is digested when it is first looked at: where the signer is known,
+/// nobody looks.
 #[derive(Clone, Debug, Default)]
-pub struct Material(Vec<(Sha256, Bytes)>);
+pub struct Material(Vec<Item>);
+
+#[derive(Clone, Debug)]
+struct Item {
+    digest: OnceLock<Sha256>,
+    der: Bytes,
+}
 
 /// Why material is refused.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -32,13 +41,26 @@ impl Material {
         if wire.items.iter().any(|item| item.len() > MATERIAL_ITEM_BYTES_MAX) {
             return Err(MaterialError::TooLarge);
         }
-        Ok(Self(wire.items.iter().map(|item| (sha256(item), item.clone())).collect()))
+        let item = |der: &Bytes| Item { digest: OnceLock::new(), der: der.clone() };
+        Ok(Self(wire.items.iter().map(item).collect()))
+    }
+
+    /// Whether exactly these bytes came along.
+    #[must_use]
+    pub fn contains(&self, der: &[u8]) -> bool {
+        self.0.iter().any(|item| item.der == der)
     }
 
     /// The item with this digest.
     #[must_use]
     pub fn find(&self, digest: &[u8]) -> Option<&Bytes> {
-        self.0.iter().find(|(key, _)| key.as_bytes() == digest).map(|(_, item)| item)
+        self.0.iter().find(|item| item.digest().as_bytes() == digest).map(|item| &item.der)
+    }
+}
+
+impl Item {
+    fn digest(&self) -> &Sha256 {
+        self.digest.get_or_init(|| sha256(&self.der))
     }
 }
 
@@ -58,6 +80,8 @@ mod tests {
         assert_eq!(found.find(sha256(&[1; 4]).as_bytes()), None);
         assert_eq!(found.find(&sha256(&[1; 5]).as_bytes()[..31]), None);
         assert_eq!(found.find(&[]), None);
+        assert!(found.contains(&[1; 5]));
+        assert!(!found.contains(&[1; 4]) && !found.contains(&[2; 5]) && !found.contains(&[]));
     }
 
     #[test]

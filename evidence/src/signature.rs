@@ -1,13 +1,14 @@
 //! Compact signatures on the hot path: a fixed template, no XML parser.
 
+mod signer;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use kogge_certs::certificate::{Certificate, CertificateError};
 use kogge_certs::key::{KeyError, SignError, SigningKey};
-use kogge_certs::ocsp::{self, Freshness, OcspError, OcspStatus};
-use kogge_certs::path::{self, PathError, VerifiedPath};
-use kogge_certs::profile::{self, Profile};
+use kogge_certs::ocsp::{Freshness, OcspError, OcspStatus};
+use kogge_certs::path::{PathError, VerifiedPath};
 use kogge_certs::trust::TrustStore;
 use kogge_proto::digest::{Sha256, Sha512, sha256};
 use kogge_proto::id::MemberId;
@@ -17,6 +18,8 @@ use kogge_proto::wire::evidence as wire;
 use crate::compact::{Compact, Method};
 use crate::material::Material;
 use crate::xades::SignedFields;
+
+pub use signer::{Names, Signer};
 
 /// Digests of the parts of one message: all that a signature says about them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -67,8 +70,7 @@ pub struct Expected<'a> {
 /// A signature that holds, with who made it. Only [`verify`] makes one.
 #[derive(Clone, Debug)]
 pub struct VerifiedSignature {
-    path: VerifiedPath,
-    ocsp: OcspStatus,
+    signer: Arc<Signer>,
     signing_time: UnixMillis,
 }
 
@@ -107,16 +109,22 @@ pub enum SignatureError {
 }
 
 impl VerifiedSignature {
+    /// Who made it: what the caller may remember for [`verify_with`].
+    #[must_use]
+    pub fn signer(&self) -> &Arc<Signer> {
+        &self.signer
+    }
+
     /// The path of the signing certificate.
     #[must_use]
     pub fn path(&self) -> &VerifiedPath {
-        &self.path
+        self.signer.path()
     }
 
     /// What its OCSP response says.
     #[must_use]
     pub fn ocsp(&self) -> &OcspStatus {
-        &self.ocsp
+        self.signer.ocsp()
     }
 
     /// When the member says it was made.
@@ -168,58 +176,39 @@ pub fn verify(
     material: &Material,
     expected: &Expected<'_>,
 ) -> Result<VerifiedSignature, SignatureError> {
+    verify_with(signature, parts, material, expected, |_| None)
+}
+
+/// As [`verify`], with what was found out about the signer before: `known` is asked by the names that the signature gives. What it
+/// answers is used only if it is about these names, all that they name came along, it is approved by `expected.trust`, and good at both
+/// times; else the signer is established from the material. The value is checked in any case, whoever signed.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with(
+    signature: &wire::Signature,
+    parts: &Parts,
+    material: &Material,
+    expected: &Expected<'_>,
+    known: impl FnOnce(&Names) -> Option<Arc<Signer>>,
+) -> Result<VerifiedSignature, SignatureError> {
     let compact = Compact::read(signature)?;
     check_time(compact.signing_time, expected)?;
-    let signer = Signer::establish(&compact, material, expected)?;
+    let names = Names::of(&compact);
+    let signing_time = compact.signing_time;
+    let signer = match known(&names) {
+        Some(known) if known.holds(&names, material, signing_time, expected) => known,
+        _ => Arc::new(Signer::establish(names, signing_time, material, expected)?),
+    };
+    signer.check_member(expected.member)?;
     check_value(&compact, parts, &signer)?;
-    Ok(VerifiedSignature { path: signer.path, ocsp: signer.ocsp, signing_time: compact.signing_time })
-}
-
-/// Who signed, as far as it does not depend on the message: the same for all messages that name the same material.
-struct Signer {
-    path: VerifiedPath,
-    ocsp: OcspStatus,
-}
-
-impl Signer {
-    fn establish(
-        compact: &Compact<'_>,
-        material: &Material,
-        expected: &Expected<'_>,
-    ) -> Result<Self, SignatureError> {
-        let find = |digest: &Sha256, what| {
-            material.find(digest.as_bytes()).ok_or(SignatureError::MissingMaterial(what))
-        };
-        let certificate = Certificate::from_der(find(&compact.certificate, SIGNING_CERTIFICATE)?)?;
-        let ocsp = find(&compact.ocsp, OCSP_RESPONSE)?;
-        let mut issuers = Vec::with_capacity(compact.issuers.len());
-        for issuer in &compact.issuers {
-            issuers.push(Certificate::from_der(find(issuer, ISSUER_CERTIFICATE)?)?);
-        }
-
-        let Expected { trust, freshness, now, .. } = *expected;
-        let path = path::verify(&certificate, &issuers, trust, Profile::Signing, compact.signing_time)?;
-        path.check_validity(now)?;
-        check_member(&certificate, expected.member)?;
-        let ocsp = ocsp::verify(ocsp, &path, freshness, None, compact.signing_time)?;
-        ocsp.check_freshness(freshness, now)?;
-        Ok(Self { path, ocsp })
-    }
+    Ok(VerifiedSignature { signer, signing_time })
 }
 
 fn check_time(signing_time: UnixMillis, expected: &Expected<'_>) -> Result<(), SignatureError> {
     let oldest = expected.now.minus(expected.age_max);
     let newest = expected.now.plus(expected.freshness.skew_max);
     if (oldest..=newest).contains(&signing_time) { Ok(()) } else { Err(SignatureError::Time(signing_time)) }
-}
-
-fn check_member(certificate: &Certificate, expected: &MemberId) -> Result<(), SignatureError> {
-    let found = profile::signing_member(certificate).map_err(PathError::from)?;
-    if found == *expected {
-        Ok(())
-    } else {
-        Err(SignatureError::OtherMember { expected: expected.clone(), found })
-    }
 }
 
 fn check_value(compact: &Compact<'_>, parts: &Parts, signer: &Signer) -> Result<(), SignatureError> {
@@ -229,7 +218,7 @@ fn check_value(compact: &Compact<'_>, parts: &Parts, signer: &Signer) -> Result<
         signing_time: compact.signing_time,
         certificate: compact.certificate,
     };
-    let key = signer.path.leaf().public_key();
+    let key = signer.path().leaf().public_key();
     match key.verify(compact.method.scheme(), &signed.signed_bytes(), compact.value) {
         Ok(()) => Ok(()),
         Err(KeyError::Scheme) => Err(SignatureError::Malformed("the signature method does not fit the key")),

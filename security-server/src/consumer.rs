@@ -34,7 +34,7 @@ use crate::gate::{Closed, Gate};
 use crate::logging::{Logged, Logging, LoggingError};
 use crate::report::{Reporter, Side};
 use crate::signing::{Signing, SigningError};
-use crate::trust::OwnKeys;
+use crate::trust::{OwnKeys, Verdicts};
 
 /// The consumer's side of this server.
 pub struct Consumer {
@@ -45,6 +45,7 @@ pub struct Consumer {
     pub(crate) logging: Logging,
     pub(crate) tunnels: Arc<Tunnels>,
     pub(crate) keys: Arc<OwnKeys>,
+    pub(crate) verdicts: Arc<Verdicts>,
     pub(crate) intake: Intake,
     pub(crate) exchange_time_max: Duration,
     pub(crate) reporter: Arc<Reporter>,
@@ -108,7 +109,7 @@ impl Consumer {
         let request = seal.sign(request, clock::now()).await?;
         let request = self.logging.append(request, deadline).await?; // nothing leaves before this line
         let answered = forward::send(&request, &self.tunnels, &self.keys, &self.intake, deadline).await?;
-        let response = verify::response(answered, &request, snapshot, clock::now())?;
+        let response = verify::response(answered, &request, snapshot, &self.verdicts, clock::now())?;
         Ok(self.logging.append(response, deadline).await?) // nothing is handed over before this line
     }
 

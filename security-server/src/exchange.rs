@@ -133,14 +133,6 @@ impl Arrived {
     pub(crate) fn parts(&self) -> Parts {
         Parts { message: sha512(&self.head.message), body: self.body.as_ref().map(|body| *body.sha512()) }
     }
-
-    /// The certificates and OCSP responses that the signature names, and nothing else that the peer sent along: only they go
-    /// into the log.
-    pub(crate) fn named_material(&self) -> wire::Material {
-        let named = [&self.signature.certificate_sha256, &self.signature.ocsp_sha256];
-        let named = named.into_iter().chain(&self.signature.issuer_sha256);
-        wire::Material { items: named.filter_map(|digest| self.material.find(digest).cloned()).collect() }
-    }
 }
 
 /// A signed message on its way into the tunnel.

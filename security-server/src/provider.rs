@@ -26,7 +26,7 @@ use crate::logging::{Logged, Logging, LoggingError};
 use crate::report::{Reporter, Side};
 use crate::services::Services;
 use crate::signing::{Signed, Signing, SigningError};
-use crate::trust::OwnKeys;
+use crate::trust::{OwnKeys, Verdicts};
 
 /// The provider's side of this server.
 pub struct Provider {
@@ -38,6 +38,7 @@ pub struct Provider {
     pub(crate) log: MessageLog,
     pub(crate) logging: Logging,
     pub(crate) keys: Arc<OwnKeys>,
+    pub(crate) verdicts: Arc<Verdicts>,
     pub(crate) intake: Intake,
     pub(crate) reporter: Arc<Reporter>,
 }
@@ -78,7 +79,7 @@ impl Provider {
         let received = accept::read(stream, &self.services, &self.intake).await?;
         let snapshot = &self.gate.snapshot(clock::now())?; // one for all decisions
         let deadline = received.deadline();
-        let request = verify::request(received, snapshot, &self.log, clock::now())?;
+        let request = verify::request(received, snapshot, &self.verdicts, &self.log, clock::now())?;
         let request = authorise::permit(request, &self.services, snapshot, &self.server)?;
         let seal = self.signing.seal(request.provider().member(), clock::now())?; // no effect without an answer
         let request = self.logging.append(request, deadline).await?; // nothing happens before this line

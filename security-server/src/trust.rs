@@ -5,9 +5,11 @@ mod clock_check;
 mod ocsp;
 mod own_keys;
 mod timestamper;
+mod verdicts;
 
 pub(crate) use clock_check::{ClockCheck, ClockOff, ClockSource};
 pub(crate) use ocsp::{OcspKeeper, OcspStore};
 pub use own_keys::OwnKeys;
 pub(crate) use own_keys::Unusable;
 pub(crate) use timestamper::Timestamper;
+pub(crate) use verdicts::{Shown, Verdicts};

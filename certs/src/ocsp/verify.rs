@@ -32,6 +32,17 @@ pub fn verify(
     nonce: Option<&Nonce>,
     at: UnixMillis,
 ) -> Result<OcspStatus, OcspError> {
+    verify_with_responder(response, path, freshness, nonce, at).map(|(status, _)| status)
+}
+
+/// As [`verify`], with the certificate by which the answer is believed.
+pub(super) fn verify_with_responder(
+    response: &[u8],
+    path: &VerifiedPath,
+    freshness: Freshness,
+    nonce: Option<&Nonce>,
+    at: UnixMillis,
+) -> Result<(OcspStatus, Certificate), OcspError> {
     if response.len() > MATERIAL_ITEM_BYTES_MAX {
         return Err(malformed("larger than is accepted"));
     }
@@ -39,14 +50,14 @@ pub fn verify(
     let basic: BasicResponse<'_> = strict(&basic_bytes).map_err(not_der)?;
     let signed = basic.tbs.to_der().map_err(not_der)?;
     let data = ResponseData::from_der(&signed).map_err(not_der)?;
-    check_signer(&basic, &signed, &data, path, at)?;
+    let responder = find_signer(&basic, &signed, &data, path, at)?;
 
     check_nonce(&data, nonce)?;
     let single = the_single_response(&data, path)?;
     check_status(single)?;
     let status = status_of(&data, single)?;
     status.check_freshness(freshness, at)?;
-    Ok(status)
+    Ok((status, responder))
 }
 
 /// The DER BasicOCSPResponse of a successful response.
@@ -63,13 +74,13 @@ fn successful(response: &[u8]) -> Result<Vec<u8>, OcspError> {
 }
 
 /// RFC 6960 section 4.2.2.2: whom the response names as its responder, whether that one may answer, and its signature.
-fn check_signer(
+fn find_signer(
     basic: &BasicResponse<'_>,
     signed: &[u8],
     data: &ResponseData<'_>,
     path: &VerifiedPath,
     at: UnixMillis,
-) -> Result<(), OcspError> {
+) -> Result<Certificate, OcspError> {
     let carried = carried_certificates(basic)?;
     let mut candidates: Vec<&Certificate> = vec![path.issuer()];
     candidates.extend(&path.ca().ocsp_responders);
@@ -82,7 +93,8 @@ fn check_signer(
         match check_authority(candidate, path, at) {
             Err(reason) => refusal = reason,
             Ok(()) if signature_holds(basic, signed, candidate) => {
-                return check_carried(&carried, candidate, path);
+                check_carried(&carried, candidate, path)?;
+                return Ok(candidate.clone());
             }
             // Another one of the same name may have signed: responders keep their name when they change their key.
             Ok(()) => may_answer = true,

@@ -8,6 +8,8 @@ mod exported;
 #[cfg(test)]
 mod judges;
 #[cfg(test)]
+mod known;
+#[cfg(test)]
 mod signatures;
 #[cfg(test)]
 mod verdicts;

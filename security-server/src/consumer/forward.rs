@@ -183,9 +183,8 @@ impl Answered {
         self.arrived.parts()
     }
 
-    pub(super) fn into_evidence(self) -> (wire::Signature, wire::Material, Option<Body>) {
-        let material = self.arrived.named_material();
-        (self.arrived.signature, material, self.arrived.body)
+    pub(super) fn into_evidence(self) -> (wire::Signature, Option<Body>) {
+        (self.arrived.signature, self.arrived.body)
     }
 }
 

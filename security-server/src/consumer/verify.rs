@@ -1,8 +1,8 @@
 //! Is this the provider's answer to our request? → [`Verified`].
 
-use kogge_certs::ocsp::{self, OcspError};
+use kogge_certs::ocsp::OcspError;
 use kogge_certs::snapshot::VerifiedSnapshot;
-use kogge_evidence::signature::{self, Expected, SignatureError};
+use kogge_evidence::signature::{Expected, SignatureError};
 use kogge_message_log::NewMessage;
 use kogge_proto::id::SecurityServerId;
 use kogge_proto::limits::EXCHANGE_TIME_MAX;
@@ -17,6 +17,7 @@ use crate::body::Body;
 use crate::exchange::{log_body, sealed::Sealed};
 use crate::logging::{Evident, Logged};
 use crate::signing::{Signable as _, Signed};
+use crate::trust::{Shown, Verdicts};
 
 /// The answer to our request, signed by the provider's member. Only `response` makes one.
 #[derive(Debug)]
@@ -64,6 +65,7 @@ pub(super) fn response(
     answered: Answered,
     request: &Logged<Signed<Routed>>,
     snapshot: &VerifiedSnapshot,
+    verdicts: &Verdicts,
     now: UnixMillis,
 ) -> Result<Verified, VerifyError> {
     let routed = request.stage().message();
@@ -73,9 +75,11 @@ pub(super) fn response(
         return Err(MessageError::Header(ERROR.to_owned()).into());
     }
     check_answers(&response, routed, &answered.arrived().head.request_id)?;
-    let freshness = snapshot.policy().freshness();
-    let auth_ocsp = &answered.arrived().head.auth_ocsp;
-    ocsp::verify(auth_ocsp, answered.peer().path(), freshness, None, now).map_err(VerifyError::PeerOcsp)?;
+    let arrived = answered.arrived();
+    let (freshness, digest) = (snapshot.policy().freshness(), snapshot.meta().digest);
+    verdicts
+        .verify_peer(&arrived.head.auth_ocsp, answered.peer().path(), freshness, digest, now)
+        .map_err(VerifyError::PeerOcsp)?;
     let expected = Expected {
         member: routed.request().service().subsystem().member(),
         trust: snapshot.trust(),
@@ -83,15 +87,12 @@ pub(super) fn response(
         age_max: EXCHANGE_TIME_MAX,
         now,
     };
-    signature::verify(
-        &answered.arrived().signature,
-        &answered.parts(),
-        &answered.arrived().material,
-        &expected,
-    )?;
+    let (signature, parts, material) = (&arrived.signature, &answered.parts(), &arrived.material);
+    let verified = verdicts.verify_signature(&Shown { signature, parts, material }, &expected, digest)?;
     tracing::debug!(peer = %answered.peer().server(), carrier = %answered.carrier(), "answer verified");
     let peer = answered.peer().server().clone();
-    let (signature, material, body) = answered.into_evidence();
+    let material = verified.signer().material();
+    let (signature, body) = answered.into_evidence();
     Ok(Verified { response, body, signature, material, peer })
 }
 

@@ -82,20 +82,6 @@ async fn what_differs_from_the_announcement_is_refused() {
 }
 
 #[test]
-fn only_material_that_the_signature_names_is_kept() {
-    let items = [&b"certificate"[..], b"ocsp", b"junk"].map(Bytes::copy_from_slice).to_vec();
-    let digest = |item: &[u8]| kogge_proto::digest::sha256(item).as_bytes().to_vec();
-    let signature = wire::Signature {
-        certificate_sha256: digest(b"certificate"),
-        ocsp_sha256: digest(b"ocsp"),
-        ..wire::Signature::default()
-    };
-    let material = Material::new(&wire::Material { items }).unwrap();
-    let arrived = Arrived { head: Head::default(), signature, material, body: None };
-    assert_eq!(arrived.named_material().items, [&b"certificate"[..], b"ocsp"]);
-}
-
-#[test]
 fn headers_that_are_not_text_are_refused() {
     let mut headers = HeaderMap::new();
     headers.append("a", HeaderValue::from_static("1"));

@@ -144,7 +144,7 @@ impl Evident for Authorised {
             message: request.bytes().clone(),
             body: self.body().map(log_body),
             signature: arrived.signature.clone(),
-            material: arrived.named_material(),
+            material: self.verified.signer().material(),
         }
     }
 }

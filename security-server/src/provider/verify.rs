@@ -1,22 +1,25 @@
 //! Is this a fresh request by the client that it names? → [`Verified`].
 
-use kogge_certs::ocsp::{self, OcspError};
+use kogge_certs::ocsp::OcspError;
 use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_certs::snapshot::limits::CLOCK_SKEW_S_MAX;
-use kogge_evidence::signature::{self, Expected, SignatureError};
+use kogge_evidence::signature::{Expected, SignatureError, Signer};
 use kogge_message_log::MessageLog;
 use kogge_proto::id::{ClientId, SecurityServerId, SubsystemId};
 use kogge_proto::limits::EXCHANGE_TIME_MAX;
 use kogge_proto::time::UnixMillis;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::accept::Received;
+use crate::trust::{Shown, Verdicts};
 
 /// A request that was signed by the client's member, came from a server on which the client is registered, and was never seen
 /// before. Only `request` makes one.
 pub struct Verified {
     received: Received,
     client: SubsystemId,
+    signer: Arc<Signer>,
 }
 
 impl Verified {
@@ -24,6 +27,11 @@ impl Verified {
     #[must_use]
     pub fn client(&self) -> &SubsystemId {
         &self.client
+    }
+
+    /// With what the client's member has signed.
+    pub(super) fn signer(&self) -> &Signer {
+        &self.signer
     }
 
     pub(super) fn received(&self) -> &Received {
@@ -60,12 +68,14 @@ pub enum VerifyError {
 pub(super) fn request(
     received: Received,
     snapshot: &VerifiedSnapshot,
+    verdicts: &Verdicts,
     log: &MessageLog,
     now: UnixMillis,
 ) -> Result<Verified, VerifyError> {
-    let freshness = snapshot.policy().freshness();
     let (peer, arrived) = (received.peer(), received.arrived());
-    ocsp::verify(&arrived.head.auth_ocsp, peer.path(), freshness, None, now)
+    let (freshness, digest) = (snapshot.policy().freshness(), snapshot.meta().digest);
+    verdicts
+        .verify_peer(&arrived.head.auth_ocsp, peer.path(), freshness, digest, now)
         .map_err(VerifyError::PeerOcsp)?;
     let expected = Expected {
         member: received.request().client().member(),
@@ -74,7 +84,9 @@ pub(super) fn request(
         age_max: SIGNING_AGE_MAX,
         now,
     };
-    signature::verify(&arrived.signature, &arrived.parts(), &arrived.material, &expected)?;
+    let (signature, parts, material) = (&arrived.signature, &arrived.parts(), &arrived.material);
+    let verified = verdicts.verify_signature(&Shown { signature, parts, material }, &expected, digest)?;
+    let signer = Arc::clone(verified.signer());
     let client = match received.request().client() {
         ClientId::Subsystem(client) => client.clone(),
         member @ ClientId::Member(_) => return Err(VerifyError::NoSubsystem(member.clone())),
@@ -85,7 +97,7 @@ pub(super) fn request(
     if log.seen_request(received.request().request_id()) {
         return Err(VerifyError::Replayed);
     }
-    Ok(Verified { received, client })
+    Ok(Verified { received, client, signer })
 }
 
 /// A request is signed within its exchange, so an older signature is a replay or a wrong clock.

@@ -28,13 +28,14 @@ use crate::registry::{Cache, Fetcher, Registry};
 use crate::report::Reporter;
 use crate::services::Services;
 use crate::signing::Signing;
-use crate::trust::{ClockCheck, OcspKeeper, OcspStore, OwnKeys, Timestamper};
+use crate::trust::{ClockCheck, OcspKeeper, OcspStore, OwnKeys, Timestamper, Verdicts};
 
 /// What both sides and everything around them are made of.
 struct Parts {
     server: SecurityServerId,
     conditions: Arc<Conditions>,
     signing: Arc<Signing>,
+    verdicts: Arc<Verdicts>,
     tunnels: Arc<Tunnels>,
     metrics: Arc<Metrics>,
     reporter: Arc<Reporter>,
@@ -118,6 +119,7 @@ async fn open(config: &Config) -> Result<(Parts, Background), ServerError> {
     let parts = Parts {
         server: config.id.clone(),
         signing: Arc::new(Signing::new(Arc::clone(&keys))),
+        verdicts: Arc::new(Verdicts::new()),
         conditions: Arc::new(Conditions { registry, clock_check, keys, identity, log }),
         tunnels: Arc::new(tunnels),
         reporter: Arc::new(Reporter::new(Arc::clone(&metrics))),
@@ -205,6 +207,7 @@ async fn consumer_side(
         logging: Logging::new(parts.conditions.log.clone()),
         tunnels: Arc::clone(&parts.tunnels),
         keys: Arc::clone(&parts.conditions.keys),
+        verdicts: Arc::clone(&parts.verdicts),
         intake: Intake { spool: parts.conditions.log.spool_dir(), body_bytes_max: config.body_bytes_max },
         exchange_time_max: config.exchange_time_max,
         reporter: Arc::clone(&parts.reporter),
@@ -238,6 +241,7 @@ fn provider_side(
         logging: Logging::new(log.clone()),
         log,
         keys: Arc::clone(&parts.conditions.keys),
+        verdicts: Arc::clone(&parts.verdicts),
         intake: Intake { spool, body_bytes_max: services.body_bytes_max() },
         services,
         reporter: Arc::clone(&parts.reporter),
