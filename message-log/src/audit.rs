@@ -50,7 +50,7 @@ impl Reader {
             if number > expected {
                 damages.push(missing_segment(expected));
             }
-            let ahead = StampFinder::lenient(layout, self.scan_from(number)?);
+            let ahead = StampFinder::new(layout, self.scan_from(number)?);
             let mut audit = Audit {
                 layout,
                 stamps: ahead,

@@ -16,6 +16,7 @@ use prost::Message;
 use crate::bodies::Moved;
 use crate::chain::Chain;
 use crate::frame::{HEADER_BYTES, PAYLOAD_BYTES_MAX};
+use crate::index::Note;
 use crate::layout::{Layout, body_name};
 use crate::message::named_material;
 use crate::window::RequestKey;
@@ -109,6 +110,8 @@ pub(crate) struct Draft {
     requests: HashSet<RequestKey>,
     pub(crate) moved: Vec<Moved>,
     pub(crate) waiting: Vec<Waiting>,
+    /// What the index keeps of the entries.
+    pub(crate) notes: Vec<Note>,
 }
 
 impl Draft {
@@ -122,6 +125,7 @@ impl Draft {
             requests: HashSet::new(),
             moved: Vec::new(),
             waiting: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -183,6 +187,7 @@ impl Draft {
 
     fn push(&mut self, time: UnixMillis, kind: Kind) {
         let entry = self.chain.entry(time, self.durable, kind);
+        self.notes.push(Note::of(&entry, self.frames.len() as u64));
         self.chain.append(&mut self.frames, &entry);
     }
 }

@@ -156,7 +156,6 @@ fn a_sync_that_fails_seals_the_segment_and_the_next_one_goes_on_from_the_last_ac
     );
     log.close();
     expect_only(dir.path(), &[0, 1, 2, 4]);
-    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
     drop(MessageLog::open(dir.path(), options()).unwrap());
     expect_only(dir.path(), &[0, 1, 2, 4]);
 }
@@ -196,7 +195,6 @@ fn what_was_refused_before_a_crash_is_cut_by_the_note() {
 fn a_note_that_promises_more_than_there_is_means_damage() {
     let dir = tempfile::tempdir().unwrap();
     died_suspect(dir.path(), false);
-    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
     std::fs::remove_file(dir.path().join("acknowledged")).unwrap();
     let segment = last_segment(dir.path());
     let mut bytes = std::fs::read(&segment).unwrap();

@@ -1,10 +1,14 @@
 //! The files of a log and their names.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// How the names of indexes begin that were set aside.
 const BAD_INDEX: &str = "index.bad-";
+
+/// How the names of summaries end.
+const SUMMARY: &str = ".summary";
 
 /// The paths of one log.
 #[derive(Clone, Debug)]
@@ -35,6 +39,30 @@ impl Layout {
 
     pub(crate) fn index(&self) -> PathBuf {
         self.root.join("index")
+    }
+
+    /// The summary of a sealed segment.
+    pub(crate) fn summary(&self, segment: u64) -> PathBuf {
+        self.index().join(format!("{segment:010}{SUMMARY}"))
+    }
+
+    /// Numbers of the segments that have a summary.
+    pub(crate) fn summaries(&self) -> io::Result<BTreeSet<u64>> {
+        let entries = match std::fs::read_dir(self.index()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+            entries => entries?,
+        };
+        let mut numbers = BTreeSet::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            numbers.extend(name.to_str().and_then(|name| name.strip_suffix(SUMMARY)?.parse::<u64>().ok()));
+        }
+        Ok(numbers)
+    }
+
+    /// The database with the blocks of the segments from this one on.
+    pub(crate) fn blocks(&self, first_segment: u64) -> PathBuf {
+        self.index().join(format!("blocks-{first_segment:010}"))
     }
 
     /// Where a bad index is set aside at the time `millis`.

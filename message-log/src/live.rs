@@ -1,10 +1,10 @@
-//! What the writer, the index follower and the callers of one open log share. Each lock is held for a few instructions only, never
+//! What the writer, the indexer and the callers of one open log share. Each lock is held for a few instructions only, never
 //! while a file is touched.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::State;
-use crate::index::IndexSlot;
+use crate::index::LogIndex;
 use crate::unstamped::Unstamped;
 use crate::window::ReplayWindow;
 
@@ -43,7 +43,7 @@ pub(crate) struct Live {
     pub(crate) durable: std::sync::Arc<Durable>,
     pub(crate) window: Mutex<ReplayWindow>,
     pub(crate) unstamped: Mutex<Unstamped>,
-    pub(crate) index: IndexSlot,
+    pub(crate) index: LogIndex,
 }
 
 /// Locks; a thread that panicked while it held the lock left nothing half-done, since every change is one assignment or one call.

@@ -12,7 +12,7 @@ use kogge_proto::wire::log::StampRecord;
 
 use crate::bodies;
 use crate::disk::{Disk, RealDisk};
-use crate::index::{Follower, IndexSlot};
+use crate::index::{Indexer, LogIndex};
 use crate::layout::Layout;
 use crate::live::{Durable, Live, Mark, locked};
 use crate::recovery::{Recovered, recover};
@@ -149,14 +149,14 @@ impl Inner {
         recovered: Recovered,
         lock: DirLock,
     ) -> Result<Self, LogError> {
-        let Recovered { segment, chain, window, unstamped, index, .. } = recovered;
+        let Recovered { segment, chain, window, unstamped, index, unindexed, .. } = recovered;
         let mark = Mark { sequence: chain.sequence, segment: segment.number, end: segment.tail };
         let live = Arc::new(Live {
             state: Mutex::new(State::Writable),
             durable: Arc::new(Durable::new(mark)),
             window: Mutex::new(window),
             unstamped: Mutex::new(unstamped),
-            index: IndexSlot::default(),
+            index: LogIndex::new(layout.clone(), options.index_cache_bytes, index, unindexed),
         });
         let lock = Arc::new(lock);
         let inner = Self {
@@ -172,8 +172,8 @@ impl Inner {
         let (wake, woken) = sync_channel(1);
         let (writer_queue, writer_jobs) = sync_channel(QUEUE_JOBS_MAX);
         let (bodies_queue, bodies_jobs) = sync_channel(BODIES_QUEUED_MAX);
-        let follower = Follower::new(layout.clone(), options.clone(), live.clone(), index);
-        inner.spawn("log-index", lock.clone(), move || follower.run(&woken))?;
+        let indexer = Indexer::new(layout.clone(), options.clone(), live.clone());
+        inner.spawn("log-index", lock.clone(), move || indexer.run(&woken))?;
         let writer = Writer::new(layout, options, disk, live, wake, (segment, chain));
         inner.spawn("log-writer", lock.clone(), move || writer.run(&writer_jobs))?;
         let after_bodies = writer_queue.clone();
@@ -226,7 +226,6 @@ impl Inner {
             }
         }
         *locked(&self.live.state) = State::Closed;
-        self.live.index.clear();
         drop(locked(&self.lock).take());
     }
 }

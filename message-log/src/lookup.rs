@@ -1,22 +1,33 @@
-//! Finding records by the index, as far as it reaches, and after that by reading the segments.
+//! Finding records: segment by segment, where the index says, or by reading the whole segment where it says nothing.
 
 use std::sync::Arc;
 
-use kogge_proto::time::UnixMillis;
-use kogge_proto::wire::log::entry::Kind;
-use kogge_proto::wire::log::{Entry, StampRecord};
+use kogge_proto::wire::log::Entry;
+use prost::Message as _;
 
-use crate::index::{Checkpoint, Index, Key, RowsError};
-use crate::material::{Collector, MaterialMap, read_entry};
+use crate::index::{Field, Fingerprint, MemoryIndex, Outline, Probe, RowsError, Stretch, Summary};
+use crate::material::{Collector, MaterialMap};
+use crate::read::{Piece, SegmentReader};
 use crate::reader::Message;
-use crate::scan::Scan;
-use crate::stamps::{StampFinder, names};
+use crate::scan::{Item, Scan};
+use crate::stamps::Stamps;
 use crate::{Filter, Found, LogError, Reader};
 
-/// Why the index did not answer.
+/// Most bytes read at once.
+const WINDOW_BYTES_MAX: u64 = 256 * 1024;
+
+/// What is known of a segment without reading it.
+pub(crate) enum Known {
+    /// It is being written, or was sealed just now.
+    Memory(Arc<MemoryIndex>),
+    Summary(Box<Summary>),
+    Nothing,
+}
+
+/// Why an index did not answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LookupError {
-    /// The index is at fault; the segments have the answer.
+enum LookupError {
+    /// The index is at fault; the segment has the answer.
     #[error(transparent)]
     Rows(#[from] RowsError),
     /// The log is at fault.
@@ -27,188 +38,322 @@ pub(crate) enum LookupError {
 /// One query.
 pub(crate) struct Lookup<'a> {
     reader: &'a Reader,
-    index: Arc<Index>,
-    /// How far the index reached when the query began. It goes on meanwhile; what it learns is read from the segments, so that nothing is
-    /// handed over twice or never.
-    known: Checkpoint,
     collector: Collector,
-    /// Finds stamps that the index did not know.
-    late_stamps: StampFinder,
-    recent_stamp: Option<(u64, Arc<StampRecord>)>,
+    stamps: Stamps,
+    whole: Option<WholeSegments>,
+    /// The last record that was handed over.
+    done: u64,
+}
+
+/// Reads segments that have no index, one after the other.
+struct WholeSegments {
+    scan: Scan,
+    /// Read already, of a segment that was not asked for yet.
+    ahead: Option<Box<Item>>,
+    materials: MaterialMap,
 }
 
 impl<'a> Lookup<'a> {
-    pub(crate) fn new(reader: &'a Reader, index: Arc<Index>) -> Result<Self, LogError> {
-        let known = index.checkpoint();
-        let late_stamps = StampFinder::strict(&reader.layout, scan_after(reader, &known)?);
+    pub(crate) fn new(reader: &'a Reader) -> Self {
         let collector = Collector::new(&reader.layout);
-        Ok(Self { reader, index, known, collector, late_stamps, recent_stamp: None })
+        Self { reader, collector, stamps: Stamps::default(), whole: None, done: 0 }
     }
 
-    /// The message with this sequence, if the index knows it.
-    pub(crate) fn get(&mut self, sequence: u64) -> Result<Option<Found>, LookupError> {
-        match self.message(sequence, &Filter::default())? {
-            Some(message) => self.found(message).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// Messages that pass the filter, in order; `done` is the last that was handed over.
+    /// Records that pass the filter, in order, handed to `each` until it returns false.
     pub(crate) fn list(
-        &mut self,
+        mut self,
         filter: &Filter,
-        done: &mut u64,
         each: &mut dyn FnMut(Found) -> bool,
-    ) -> Result<(), LookupError> {
-        if let Some((key, mut after, last)) = self.plan(filter)? {
-            loop {
-                let page = self.index.page(key, after)?;
-                let Some(newest) = page.last().copied() else { break };
-                after = newest;
-                for sequence in page.into_iter().take_while(|sequence| *sequence <= last) {
-                    let Some(message) = self.message(sequence, filter)? else { continue };
-                    let found = self.found(message)?;
-                    *done = sequence;
-                    if !each(found) {
-                        return Ok(());
-                    }
+    ) -> Result<(), LogError> {
+        let probes = probes(filter);
+        let mut segment = 1;
+        // Asked each time: a server may have gone on to another segment meanwhile.
+        while segment <= self.reader.last_segment(segment)? {
+            let goes_on = match self.list_known(segment, &probes, filter, each) {
+                Ok(Some(goes_on)) => goes_on,
+                Ok(None) => self.list_whole(segment, filter, each)?,
+                Err(LookupError::Log(error)) => return Err(error),
+                Err(LookupError::Rows(error)) => {
+                    self.reader.report(segment, error);
+                    self.list_whole(segment, filter, each)?
                 }
-                if newest >= last {
-                    break;
-                }
-            }
-        }
-        self.list_unknown(filter, done, each)
-    }
-
-    /// Where to look: the key that leaves the fewest records, the sequence to start after and the last one.
-    fn plan<'f>(&self, filter: &'f Filter) -> Result<Option<(Key<'f>, u64, u64)>, RowsError> {
-        let Filter { message_id, request_id, client, service, from, to } = filter;
-        let last = self.known.chain.sequence;
-        let key = None
-            .or(request_id.as_deref().map(Key::RequestId))
-            .or(message_id.as_deref().map(Key::MessageId))
-            .or(service.as_deref().map(Key::Service))
-            .or(client.as_deref().map(Key::Client));
-        if let Some(key) = key {
-            return Ok(Some((key, 0, last)));
-        }
-        if from.is_none() && to.is_none() {
-            return Ok(Some((Key::Any, 0, last)));
-        }
-        let (from, to) = (from.unwrap_or(UnixMillis(i64::MIN)), to.unwrap_or(UnixMillis(i64::MAX)));
-        let span = self.index.span(from, to)?;
-        Ok(span.map(|(first, newest)| (Key::Any, first.saturating_sub(1), newest.min(last))))
-    }
-
-    /// Hands over what the index did not know when the query began.
-    fn list_unknown(
-        &mut self,
-        filter: &Filter,
-        done: &mut u64,
-        each: &mut dyn FnMut(Found) -> bool,
-    ) -> Result<(), LookupError> {
-        let mut scan = scan_after(self.reader, &self.known)?;
-        let mut materials = MaterialMap::default();
-        while let Some(item) = scan.next_intact()? {
-            materials.note(&item);
-            let Some(message) = Message::admitted(*item, filter) else { continue };
-            let sequence = message.sequence;
-            let stamp = self.late_stamps.find(sequence)?;
-            let (reader, index) = (self.reader, &self.index);
-            let found = message.found(&mut self.collector, stamp, |segment, digest| {
-                match materials.offset(segment, digest) {
-                    Some(offset) => Ok(Some(offset)),
-                    None => material_place(reader, index, segment, digest),
-                }
-            })?;
-            *done = sequence;
-            if !each(found) {
+            };
+            if !goes_on {
                 break;
             }
+            segment += 1;
         }
         Ok(())
     }
 
-    /// The message at the place that the index names, if it passes the filter.
-    fn message(&self, sequence: u64, filter: &Filter) -> Result<Option<Message>, LookupError> {
-        let Some(place) = self.index.place(sequence)? else { return Ok(None) };
-        if !place.is_message || !filter.admits_time(place.time) {
-            return Ok(None);
+    /// The message with this sequence.
+    pub(crate) fn get(self, sequence: u64) -> Result<Option<Found>, LogError> {
+        if let Some((segment, stretch)) = self.reader.place_in_memory(sequence) {
+            let Some(stretch) = stretch else { return Ok(None) };
+            return self.get_at(segment, stretch, sequence, None);
         }
-        let entry = self.entry(sequence, place.segment, place.offset)?;
-        Ok(Message::of(entry, place.segment, place.offset).filter(|message| message.passes(filter)))
-    }
-
-    fn found(&mut self, message: Message) -> Result<Found, LookupError> {
-        let stamp = match self.stamp(message.sequence)? {
-            Some(stamp) => Some(stamp),
-            None => self.late_stamps.find(message.sequence)?,
+        let Some(segment) = self.reader.segment_of(sequence)? else { return Ok(None) };
+        let outline = match self.reader.known(segment) {
+            Known::Memory(index) => index.outline.clone(),
+            Known::Nothing => return self.get_whole(segment, sequence),
+            Known::Summary(summary) => match summary.outline() {
+                Ok(outline) => outline,
+                Err(error) => {
+                    self.reader.report(segment, error);
+                    return self.get_whole(segment, sequence);
+                }
+            },
         };
-        let (reader, index) = (self.reader, &self.index);
-        let place = |segment, digest: &[u8]| material_place(reader, index, segment, digest);
-        Ok(message.found(&mut self.collector, stamp, place)?)
+        match outline.stretch_of(sequence) {
+            Some(stretch) => self.get_at(segment, stretch, sequence, Some(&outline)),
+            None => Ok(None),
+        }
     }
 
-    fn stamp(&mut self, sequence: u64) -> Result<Option<Arc<StampRecord>>, LookupError> {
-        for stamp in self.index.stamps_around(sequence)? {
-            // What the index has learnt since the query began is found by reading the segments.
-            if stamp > self.known.chain.sequence {
+    /// What is found by the index of a segment; `None` if it has none. Returns whether to go on.
+    fn list_known(
+        &mut self,
+        segment: u64,
+        probes: &[Probe],
+        filter: &Filter,
+        each: &mut dyn FnMut(Found) -> bool,
+    ) -> Result<Option<bool>, LookupError> {
+        let (from, to) = (filter.from, filter.to);
+        match self.reader.known(segment) {
+            Known::Nothing => Ok(None),
+            Known::Memory(index) => {
+                let groups = index.find(probes, from, to);
+                self.list_groups(&index.outline, &groups, filter, each).map(Some)
+            }
+            Known::Summary(summary) => {
+                if !summary.may_hold(probes, from, to)? {
+                    return Ok(Some(true));
+                }
+                let outline = summary.outline()?;
+                let groups = self.groups(&summary, &outline, probes, filter);
+                self.list_groups(&outline, &groups, filter, each).map(Some)
+            }
+        }
+    }
+
+    /// Where to look in a sealed segment: by its blocks if they can be asked and answer, else wherever the time fits.
+    fn groups(&self, summary: &Summary, outline: &Outline, probes: &[Probe], filter: &Filter) -> Vec<u32> {
+        let (from, to) = (filter.from, filter.to);
+        let archive = self.reader.archive().filter(|_| !probes.is_empty());
+        match archive.map(|archive| archive.find(summary, probes)) {
+            Some(Ok(groups)) => groups.into_iter().filter(|group| outline.is_at(*group, from, to)).collect(),
+            Some(Err(error)) => {
+                self.reader.report(outline.segment, error);
+                outline.groups_at(from, to)
+            }
+            None => outline.groups_at(from, to),
+        }
+    }
+
+    fn list_groups(
+        &mut self,
+        outline: &Outline,
+        groups: &[u32],
+        filter: &Filter,
+        each: &mut dyn FnMut(Found) -> bool,
+    ) -> Result<bool, LookupError> {
+        let Some(first) = groups.first() else { return Ok(true) };
+        let segment = outline.segment;
+        let begin = outline.stretch(*first).ok_or_else(|| disagrees(segment))?.offset;
+        let mut frames = SegmentReader::open(&self.reader.layout, segment, begin)
+            .map_err(LogError::io("open", &self.reader.layout.segment(segment)))?;
+        for (groups_follow, group) in follow_each_other(groups) {
+            let Stretch { mut sequence, offset, end } =
+                outline.stretch(group).ok_or_else(|| disagrees(segment))?;
+            let bytes = if groups_follow { WINDOW_BYTES_MAX } else { (end - offset).min(WINDOW_BYTES_MAX) };
+            frames.move_to(offset, bytes);
+            while frames.offset < end {
+                let at = frames.offset;
+                let entry = self.next_entry(&mut frames, sequence)?;
+                sequence += 1;
+                let Some(message) = Message::admitted_entry(entry, segment, at, filter) else { continue };
+                if message.sequence > self.done && !self.hand_over(message, Some(outline), each)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn next_entry(&self, frames: &mut SegmentReader, sequence: u64) -> Result<Entry, LookupError> {
+        let segment = frames.number;
+        let path = self.reader.layout.segment(segment);
+        let piece = frames.next().map_err(LogError::io("read", &path))?;
+        let Piece::Frame(frame) = piece else { return Err(disagrees(segment).into()) };
+        let entry = Entry::decode(frame.payload).ok().filter(|entry| entry.sequence == sequence);
+        Ok(entry.ok_or_else(|| disagrees(segment))?)
+    }
+
+    fn hand_over(
+        &mut self,
+        message: Message,
+        outline: Option<&Outline>,
+        each: &mut dyn FnMut(Found) -> bool,
+    ) -> Result<bool, LogError> {
+        let sequence = message.sequence;
+        let found = self.found(message, outline)?;
+        self.done = sequence;
+        Ok(each(found))
+    }
+
+    /// The message with its stamp and material. Without an outline, the segment must be in memory.
+    fn found(&mut self, message: Message, outline: Option<&Outline>) -> Result<Found, LogError> {
+        let reader = self.reader;
+        let stamp = self.stamps.find(reader, message.segment, message.sequence)?;
+        message.found(&mut self.collector, stamp, |segment, digest| {
+            let known = match outline {
+                Some(outline) => outline.material(digest),
+                None => reader.material_in_memory(segment, digest),
+            };
+            match known {
+                Some(offset) => Ok(Some(offset)),
+                None => material_by_reading(reader, segment, digest),
+            }
+        })
+    }
+
+    /// Reads a whole segment. Returns whether to go on.
+    fn list_whole(
+        &mut self,
+        segment: u64,
+        filter: &Filter,
+        each: &mut dyn FnMut(Found) -> bool,
+    ) -> Result<bool, LogError> {
+        let mut whole = WholeSegments::at(self.whole.take(), self.reader, segment)?;
+        while let Some(item) = whole.next_of(segment)? {
+            if item.entry.sequence <= self.done {
                 continue;
             }
-            let record = self.stamp_record(stamp)?;
-            if names(&record, sequence) {
-                return Ok(Some(record));
+            let Some(message) = Message::admitted(*item, filter) else { continue };
+            let sequence = message.sequence;
+            let stamp = self.stamps.find(self.reader, segment, sequence)?;
+            let place = |segment, digest: &[u8]| Ok(whole.materials.offset(segment, digest));
+            let found = message.found(&mut self.collector, stamp, place)?;
+            self.done = sequence;
+            if !each(found) {
+                return Ok(false);
             }
+        }
+        self.whole = Some(whole);
+        Ok(true)
+    }
+
+    /// The message among the entries of a stretch.
+    fn get_at(
+        mut self,
+        segment: u64,
+        stretch: Stretch,
+        sequence: u64,
+        outline: Option<&Outline>,
+    ) -> Result<Option<Found>, LogError> {
+        let outcome = self.entry_at(segment, stretch, sequence);
+        match outcome {
+            Ok((entry, offset)) => {
+                match Message::admitted_entry(entry, segment, offset, &Filter::default()) {
+                    Some(message) => self.found(message, outline).map(Some),
+                    None => Ok(None),
+                }
+            }
+            Err(LookupError::Log(error)) => Err(error),
+            Err(LookupError::Rows(error)) => {
+                self.reader.report(segment, error);
+                self.get_whole(segment, sequence)
+            }
+        }
+    }
+
+    fn entry_at(&self, segment: u64, stretch: Stretch, wanted: u64) -> Result<(Entry, u64), LookupError> {
+        let path = self.reader.layout.segment(segment);
+        let mut frames = SegmentReader::open(&self.reader.layout, segment, stretch.offset)
+            .map_err(LogError::io("open", &path))?;
+        frames.move_to(stretch.offset, (stretch.end - stretch.offset).min(WINDOW_BYTES_MAX));
+        for _ in stretch.sequence..wanted {
+            let piece = frames.next().map_err(LogError::io("read", &path))?;
+            if !matches!(piece, Piece::Frame(_)) || frames.offset >= stretch.end {
+                return Err(disagrees(segment).into());
+            }
+        }
+        let offset = frames.offset;
+        self.next_entry(&mut frames, wanted).map(|entry| (entry, offset))
+    }
+
+    fn get_whole(mut self, segment: u64, sequence: u64) -> Result<Option<Found>, LogError> {
+        let mut whole = WholeSegments::at(None, self.reader, segment)?;
+        while let Some(item) = whole.next_of(segment)?.filter(|item| item.entry.sequence <= sequence) {
+            if item.entry.sequence < sequence {
+                continue;
+            }
+            let Some(message) = Message::admitted(*item, &Filter::default()) else { return Ok(None) };
+            let stamp = self.stamps.find(self.reader, segment, sequence)?;
+            let place = |segment, digest: &[u8]| Ok(whole.materials.offset(segment, digest));
+            return message.found(&mut self.collector, stamp, place).map(Some);
         }
         Ok(None)
     }
+}
 
-    fn stamp_record(&mut self, stamp: u64) -> Result<Arc<StampRecord>, LookupError> {
-        if let Some((recent, record)) = &self.recent_stamp
-            && *recent == stamp
-        {
-            return Ok(record.clone());
-        }
-        let place = self.index.place(stamp)?.ok_or_else(|| disagrees(stamp))?;
-        let Some(Kind::Stamp(record)) = self.entry(stamp, place.segment, place.offset)?.kind else {
-            return Err(disagrees(stamp).into());
+impl WholeSegments {
+    /// Goes on with `former` if it has come to the segment, so that the chain is checked from one to the next.
+    fn at(former: Option<Self>, reader: &Reader, segment: u64) -> Result<Self, LogError> {
+        let comes_next = |former: &Self| match &former.ahead {
+            Some(item) => item.segment == segment,
+            None => former.scan.position().0.checked_add(1) == Some(segment),
         };
-        let record = Arc::new(record);
-        self.recent_stamp = Some((stamp, record.clone()));
-        Ok(record)
+        if let Some(former) = former.filter(comes_next) {
+            return Ok(former);
+        }
+        let scan = reader.scan_from(segment)?;
+        Ok(Self { scan, ahead: None, materials: MaterialMap::default() })
     }
 
-    fn entry(&self, sequence: u64, segment: u64, offset: u64) -> Result<Entry, LookupError> {
-        let entry = read_entry(&self.reader.layout, segment, offset)?;
-        Ok(entry.filter(|entry| entry.sequence == sequence).ok_or_else(|| disagrees(sequence))?)
+    /// The next entry of this segment.
+    fn next_of(&mut self, segment: u64) -> Result<Option<Box<Item>>, LogError> {
+        let item = match self.ahead.take() {
+            Some(item) => Some(item),
+            None => self.scan.next_intact()?,
+        };
+        let Some(item) = item else { return Ok(None) };
+        if item.segment != segment {
+            self.ahead = Some(item);
+            return Ok(None);
+        }
+        self.materials.note(&item);
+        Ok(Some(item))
     }
 }
 
-/// Where the index says that a certificate or OCSP response stands; read from the segment's beginning if it does not know.
-fn material_place(
-    reader: &Reader,
-    index: &Index,
-    segment: u64,
-    digest: &[u8],
-) -> Result<Option<u64>, LogError> {
-    match index.material(segment, digest) {
-        Ok(Some(offset)) => return Ok(Some(offset)),
-        Ok(None) => {}
-        Err(error) => reader.report(error),
-    }
-    let mut materials = MaterialMap::default();
-    let mut scan = reader.scan_from(segment)?;
-    while let Some(item) = scan.next_intact()?.filter(|item| item.segment == segment) {
-        materials.note(&item);
-    }
-    Ok(materials.offset(segment, digest))
+/// What the filter's texts are looked for by.
+fn probes(filter: &Filter) -> Vec<Probe> {
+    let Filter { message_id, request_id, client, service, .. } = filter;
+    [
+        (Field::RequestId, request_id),
+        (Field::MessageId, message_id),
+        (Field::Service, service),
+        (Field::Client, client),
+    ]
+    .into_iter()
+    .filter_map(|(field, text)| Some(Probe { field, fingerprint: Fingerprint::of(text.as_deref()?) }))
+    .collect()
 }
 
-fn scan_after(reader: &Reader, known: &Checkpoint) -> Result<Scan, LogError> {
-    Scan::at(&reader.layout, known.segment, known.end, Some(known.chain), reader.manner.clone())
+/// Each group, and whether the next one follows it, so that reading ahead pays.
+fn follow_each_other(groups: &[u32]) -> impl Iterator<Item = (bool, u32)> {
+    let next = groups.iter().skip(1).map(Some).chain([None]);
+    groups.iter().zip(next).map(|(group, next)| (next.is_some_and(|next| *next == group + 1), *group))
 }
 
-fn disagrees(sequence: u64) -> RowsError {
-    RowsError::Disagrees(format!("entry {sequence} is not where it says"))
+/// Where a certificate or OCSP response stands, by reading the segment.
+fn material_by_reading(reader: &Reader, segment: u64, digest: &[u8]) -> Result<Option<u64>, LogError> {
+    let mut whole = WholeSegments::at(None, reader, segment)?;
+    while whole.next_of(segment)?.is_some() {}
+    Ok(whole.materials.offset(segment, digest))
+}
+
+fn disagrees(segment: u64) -> RowsError {
+    RowsError::Disagrees(format!("in segment {segment} an entry is not where it says"))
 }

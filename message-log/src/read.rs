@@ -59,6 +59,12 @@ impl SegmentReader {
         Ok(Self { window_bytes: NARROW_WINDOW_BYTES, ..Self::open(layout, number, offset)? })
     }
 
+    /// Goes on at `offset`, from where about `bytes` are wanted.
+    pub(crate) fn move_to(&mut self, offset: u64, bytes: u64) {
+        self.offset = offset;
+        self.window_bytes = usize::try_from(bytes).unwrap_or(WINDOW_BYTES).min(WINDOW_BYTES);
+    }
+
     /// Reads what stands at the offset, and moves on if it is a frame.
     pub(crate) fn next(&mut self) -> io::Result<Piece> {
         let piece = self.piece_at(self.offset)?;

@@ -1,9 +1,10 @@
 //! Finding records, beside a server that writes or without one.
 //!
-//! A reader that was opened by path reads the segments and never touches the index: sled locks its directory and repairs files when it
+//! A reader that was opened by path reads segments and their summaries and never touches the blocks: sled locks its directory and repairs files when it
 //! opens them, and neither is a bystander's business. It may see an entry a moment before it is acknowledged. A reader that an open log hands out
-//! uses the index as far as that reaches, and reads the rest, up to what is durable, from the segments.
+//! asks the blocks too, and the memory of the segment that is being written, and sees what is durable.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,13 +13,12 @@ use kogge_proto::wire::log::entry::Kind;
 use kogge_proto::wire::log::{Entry, MessageRecord, StampRecord};
 
 use crate::chain::Chain;
-use crate::index::{Index, RowsError};
+use crate::index::{Archive, RowsError, Stretch, Summary};
 use crate::layout::{Layout, parse_body_name, segment_name};
-use crate::live::Live;
-use crate::lookup::{Lookup, LookupError};
-use crate::material::{Collector, MaterialMap};
+use crate::live::{Live, locked};
+use crate::lookup::{Known, Lookup};
+use crate::material::Collector;
 use crate::scan::{Bound, Item, Manner, Scan, Start, read_start};
-use crate::stamps::StampFinder;
 use crate::{Damage, Filter, Found, LogError};
 
 /// Reads a log, also while a server writes it. Takes no lock.
@@ -66,15 +66,7 @@ impl Reader {
     /// # Errors
     /// A segment cannot be read or is damaged.
     pub fn list(&self, filter: &Filter, each: &mut dyn FnMut(Found) -> bool) -> Result<(), LogError> {
-        let mut done = 0;
-        if let Some(index) = self.index() {
-            match Lookup::new(self, index)?.list(filter, &mut done, each) {
-                Ok(()) => return Ok(()),
-                Err(LookupError::Log(error)) => return Err(error),
-                Err(LookupError::Rows(error)) => self.report(error),
-            }
-        }
-        self.scan_list(filter, done, each)
+        Lookup::new(self).list(filter, each)
     }
 
     /// The record of the entry with this sequence; `None` too if that entry is no message.
@@ -82,16 +74,7 @@ impl Reader {
     /// # Errors
     /// A segment cannot be read or is damaged.
     pub fn get(&self, sequence: u64) -> Result<Option<Found>, LogError> {
-        if let Some(index) = self.index() {
-            match Lookup::new(self, index)?.get(sequence) {
-                Ok(Some(found)) => return Ok(Some(found)),
-                // The index does not know it yet, or it is no message: the segments tell.
-                Ok(None) => {}
-                Err(LookupError::Log(error)) => return Err(error),
-                Err(LookupError::Rows(error)) => self.report(error),
-            }
-        }
-        self.scan_get(sequence)
+        Lookup::new(self).get(sequence)
     }
 
     /// Path of a body file that a record names.
@@ -100,65 +83,63 @@ impl Reader {
         parse_body_name(file).map(|_| self.layout.body(file))
     }
 
-    fn index(&self) -> Option<Arc<Index>> {
-        self.live.as_ref().and_then(|live| live.index.get())
+    /// What is known of a segment without reading it.
+    pub(crate) fn known(&self, segment: u64) -> Known {
+        if let Some(index) = self.live.as_ref().and_then(|live| live.index.snapshot(segment)) {
+            return Known::Memory(index);
+        }
+        match Summary::open(&self.layout, segment) {
+            Ok(Some(summary)) => Known::Summary(Box::new(summary)),
+            Ok(None) => Known::Nothing,
+            Err(error) => {
+                self.report(segment, error);
+                Known::Nothing
+            }
+        }
     }
 
-    pub(crate) fn report(&self, error: RowsError) {
+    /// See [`LogIndex::place`](crate::index::LogIndex::place).
+    pub(crate) fn place_in_memory(&self, sequence: u64) -> Option<(u64, Option<Stretch>)> {
+        self.live.as_ref().and_then(|live| live.index.place(sequence))
+    }
+
+    /// See [`LogIndex::material`](crate::index::LogIndex::material).
+    pub(crate) fn material_in_memory(&self, segment: u64, digest: &[u8]) -> Option<u64> {
+        self.live.as_ref().and_then(|live| live.index.material(segment, digest))
+    }
+
+    /// Whether it is known without reading that no stamp covers the message.
+    pub(crate) fn is_known_unstamped(&self, sequence: u64) -> bool {
+        self.live.as_ref().is_some_and(|live| locked(&live.unstamped).contains(sequence))
+    }
+
+    /// The blocks of sealed segments, for readers within the process that has the log open.
+    pub(crate) fn archive(&self) -> Option<&Archive> {
+        self.live.as_ref().map(|live| &live.index.archive)
+    }
+
+    /// The index of a segment is wrong. Whoever has the log open rebuilds it; a bystander leaves that to the next server.
+    pub(crate) fn report(&self, segment: u64, error: RowsError) {
         if let Some(live) = &self.live {
-            live.index.report(error);
+            live.index.report(segment, error);
         }
     }
 
-    /// Reads all segments; hands over what passes the filter and comes after `after`.
-    fn scan_list(
-        &self,
-        filter: &Filter,
-        after: u64,
-        each: &mut dyn FnMut(Found) -> bool,
-    ) -> Result<(), LogError> {
-        if self.start_of(1)?.is_none() {
-            return Ok(());
+    /// Number of the newest segment of those that follow `from` without a gap; less than `from` if that is missing.
+    pub(crate) fn last_segment(&self, from: u64) -> Result<u64, LogError> {
+        if let Some(live) = &self.live {
+            return Ok(live.durable.get().segment);
         }
-        let mut scan = self.scan_from(1)?;
-        let mut stamps = StampFinder::strict(&self.layout, self.scan_from(1)?);
-        let mut collector = Collector::new(&self.layout);
-        let mut materials = MaterialMap::default();
-        while let Some(item) = scan.next_intact()? {
-            materials.note(&item);
-            if item.entry.sequence <= after {
-                continue;
-            }
-            let Some(message) = Message::admitted(*item, filter) else { continue };
-            let stamp = stamps.find(message.sequence)?;
-            let place = |segment, digest: &[u8]| Ok(materials.offset(segment, digest));
-            if !each(message.found(&mut collector, stamp, place)?) {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    fn scan_get(&self, sequence: u64) -> Result<Option<Found>, LogError> {
-        let Some(segment) = self.segment_of(sequence)? else { return Ok(None) };
-        let mut scan = self.scan_from(segment)?;
-        let mut materials = MaterialMap::default();
-        while let Some(item) = scan.next_intact()?.filter(|item| item.entry.sequence <= sequence) {
-            materials.note(&item);
-            if item.entry.sequence < sequence {
-                continue;
-            }
-            let Some(message) = Message::admitted(*item, &Filter::default()) else { return Ok(None) };
-            // Stamps come after what they cover.
-            let stamp = StampFinder::strict(&self.layout, scan).find(sequence)?;
-            let place = |segment, digest: &[u8]| Ok(materials.offset(segment, digest));
-            return message.found(&mut Collector::new(&self.layout), stamp, place).map(Some);
-        }
-        Ok(None)
+        let exists = |number| match std::fs::metadata(self.layout.segment(number)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(LogError::io("read", &self.layout.segment(number))(error)),
+        };
+        Ok(if exists(from)? { from } else { from.saturating_sub(1) })
     }
 
     /// The segment whose entries include the sequence, by halving.
-    fn segment_of(&self, sequence: u64) -> Result<Option<u64>, LogError> {
+    pub(crate) fn segment_of(&self, sequence: u64) -> Result<Option<u64>, LogError> {
         let numbers = self.layout.segment_numbers().map_err(LogError::io("list", &self.layout.segments()))?;
         let (mut low, mut high) = (0, numbers.len());
         while low < high {
@@ -191,26 +172,25 @@ pub(crate) struct Message {
     pub(crate) sequence: u64,
     time: UnixMillis,
     record: MessageRecord,
-    segment: u64,
+    pub(crate) segment: u64,
     offset: u64,
 }
 
 impl Message {
-    pub(crate) fn of(entry: Entry, segment: u64, offset: u64) -> Option<Self> {
+    /// The message in the item, if it is one and passes the filter.
+    pub(crate) fn admitted(item: Item, filter: &Filter) -> Option<Self> {
+        Self::admitted_entry(item.entry, item.segment, item.offset, filter)
+    }
+
+    /// The message in the entry at this place, if it is one and passes the filter.
+    pub(crate) fn admitted_entry(entry: Entry, segment: u64, offset: u64, filter: &Filter) -> Option<Self> {
         let (sequence, time) = (entry.sequence, UnixMillis(entry.time_ms));
         match entry.kind {
-            Some(Kind::Message(record)) => Some(Self { sequence, time, record, segment, offset }),
+            Some(Kind::Message(record)) if filter.admits(time, &record) => {
+                Some(Self { sequence, time, record, segment, offset })
+            }
             _ => None,
         }
-    }
-
-    /// The message in the entry, if it is one and passes the filter.
-    pub(crate) fn admitted(item: Item, filter: &Filter) -> Option<Self> {
-        Self::of(item.entry, item.segment, item.offset).filter(|message| message.passes(filter))
-    }
-
-    pub(crate) fn passes(&self, filter: &Filter) -> bool {
-        filter.admits(self.time, &self.record)
     }
 
     /// The record with its stamp and with its material, which stands where `place` says.

@@ -1,14 +1,14 @@
 //! Opening a log: what the last run left is read, checked, and where a group was torn, cut.
 //!
-//! Read are: the segments that the index's checkpoint does not cover, those that the replay window needs, and always the last one. Without a
-//! usable index that is all of them.
+//! Read are: the last segment, and of those before it the ones that may hold requests of the replay window or messages that no stamp covers. So a start
+//! takes no longer for a longer log.
 //!
 //! After the last whole entry of the last segment there may be a group that was torn while it was written. It is moved to a `*.torn` file and
-//! cut, unless something proves that it was acknowledged: a later entry that was written after it was durable, the index's
-//! checkpoint, the note `acknowledged`, a later segment, the note of a failed sync. Then the log is damaged, and opening fails. What cannot be told from a torn group:
-//! damage to the very last group before a crash, if the index had not yet caught up with it.
+//! cut, unless something proves that it was acknowledged: a later entry that was written after it was durable, the
+//! note `acknowledged`, a later segment, the note of a failed sync. Then the log is damaged, and opening fails. What cannot be told from a torn group:
+//! damage to the very last group before a crash, if that came within a second.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use kogge_proto::digest::{Sha256, sha256};
@@ -19,7 +19,7 @@ use crate::acknowledged;
 use crate::bodies::{empty_spool, remove_unrecorded};
 use crate::chain::Chain;
 use crate::disk::Disk;
-use crate::index::{self, Checkpoint, Index, RowsError};
+use crate::index::{MemoryIndex, Note, SEALED_WAITING_MAX};
 use crate::layout::{Layout, segment_name};
 use crate::read::SegmentReader;
 use crate::scan::{Bound, Item, Manner, Scan, Start, Step, read_start, suspect_note};
@@ -36,8 +36,8 @@ pub struct Recovery {
     pub entries: u64,
     /// Bytes of a torn tail that were moved to a `*.torn` file beside the segment.
     pub torn_bytes: u64,
-    /// Why the index is rebuilt, if it is. The old one was renamed to `index.bad-MILLIS`, of which only the last is kept; the new one is filled in the background, and readers do
-    /// without until then.
+    /// Why much of the index is rebuilt, if it is. It is filled in the background, and readers do without until then. What turns out to be wrong later is
+    /// renamed to `index.bad-MILLIS`, of which only the last is kept, and rebuilt too.
     pub index_rebuilt: Option<String>,
     /// Spool files that were removed.
     pub spool_files_removed: usize,
@@ -50,22 +50,18 @@ pub(crate) struct Recovered {
     pub(crate) chain: Chain,
     pub(crate) window: ReplayWindow,
     pub(crate) unstamped: Unstamped,
-    pub(crate) index: Option<Index>,
+    /// Of the last segment.
+    pub(crate) index: MemoryIndex,
+    /// Earlier segments whose index is missing.
+    pub(crate) unindexed: BTreeSet<u64>,
 }
 
 /// Makes the log ready. The caller holds the directory's lock.
 pub(crate) fn recover(layout: &Layout, options: &Options, disk: &dyn Disk) -> Result<Recovered, LogError> {
     let mut report = Recovery::default();
     let numbers = segments_with_entries(layout, &options.server.to_string(), disk, &mut report, options)?;
-    let acknowledged = acknowledged::read(layout)?;
-    let index = match open_index(layout, options, numbers.is_empty(), acknowledged) {
-        Ok(index) => index,
-        Err(reason) => {
-            report.index_rebuilt = Some(reason.to_string());
-            None
-        }
-    };
-    let (walk, index) = walk_checked(layout, options, &numbers, index, acknowledged, &mut report)?;
+    let unindexed = unindexed(layout, numbers.last().copied(), &mut report)?;
+    let mut walk = Walk::run(layout, options, &numbers, acknowledged::read(layout)?)?;
     report.entries = walk.chain.sequence;
     let segment = match walk.last {
         Some(last) => reopen(layout, options, disk, last, walk.materials, &mut report)?,
@@ -73,13 +69,30 @@ pub(crate) fn recover(layout: &Layout, options: &Options, disk: &dyn Disk) -> Re
     };
     let (segment, chain) = match segment {
         Some(segment) => (segment, walk.chain),
-        None => start_segment(disk, layout, options, Chain::EMPTY, Previous::NONE)
-            .map_err(LogError::io("create", &layout.segment(1)))?,
+        None => {
+            let (segment, chain) = start_segment(disk, layout, options, Chain::EMPTY, Previous::NONE)
+                .map_err(LogError::io("create", &layout.segment(1)))?;
+            walk.index = MemoryIndex::new(segment.number, chain.sequence);
+            walk.index.reach(chain, segment.tail);
+            (segment, chain)
+        }
     };
     report.spool_files_removed = empty_spool(layout)?;
     remove_unrecorded(layout, chain.sequence)?;
-    let index = index.or_else(|| index::replace(layout, options));
-    Ok(Recovered { report, segment, chain, window: walk.window, unstamped: walk.unstamped, index })
+    let Walk { window, unstamped, index, .. } = walk;
+    Ok(Recovered { report, segment, chain, window, unstamped, index, unindexed })
+}
+
+/// The segments before the last whose index is missing. One or two are what a crash leaves that came soon after they were sealed.
+fn unindexed(layout: &Layout, last: Option<u64>, report: &mut Recovery) -> Result<BTreeSet<u64>, LogError> {
+    let indexed = layout.summaries().map_err(LogError::io("list", &layout.index()))?;
+    let last = last.unwrap_or_default();
+    let missing: BTreeSet<u64> = (1..last).filter(|segment| !indexed.contains(segment)).collect();
+    if missing.len() > SEALED_WAITING_MAX {
+        let sealed = last - 1;
+        report.index_rebuilt = Some(format!("{} of {sealed} sealed segments have none", missing.len()));
+    }
+    Ok(missing)
 }
 
 /// Numbers of the segments, after a last one without an entry was removed: a crash while it was created left it.
@@ -123,58 +136,6 @@ fn check_server(layout: &Layout, expected: &str) -> Result<(), LogError> {
     }
 }
 
-/// The index as far as it can be judged without the segments. None for a log that has none yet.
-fn open_index(
-    layout: &Layout,
-    options: &Options,
-    is_new: bool,
-    acknowledged: Chain,
-) -> Result<Option<Index>, RowsError> {
-    if is_new && !layout.index().exists() {
-        return Ok(None);
-    }
-    let index = Index::open(layout, options.index_cache_bytes)?;
-    let reached = index.checkpoint().chain.sequence;
-    if reached < acknowledged.sequence {
-        let flushed = acknowledged.sequence;
-        return Err(RowsError::Disagrees(format!(
-            "it ends with entry {reached}, but had reached entry {flushed}"
-        )));
-    }
-    if index.is_counted_quickly() {
-        index.verify_count()?;
-    }
-    Ok(Some(index))
-}
-
-/// Walks with the index, and if it turns out to be another log's, without.
-fn walk_checked(
-    layout: &Layout,
-    options: &Options,
-    numbers: &[u64],
-    index: Option<Index>,
-    acknowledged: Chain,
-    report: &mut Recovery,
-) -> Result<(Walk, Option<Index>), LogError> {
-    let disagreement = match index {
-        None => return Ok((Walk::run(layout, options, numbers, None, acknowledged)?, None)),
-        Some(index) => match index.unstamped() {
-            Err(error) => error.to_string(),
-            Ok(waiting) => {
-                let checkpoint = index.checkpoint();
-                let walk = Walk::run(layout, options, numbers, Some((checkpoint, waiting)), acknowledged)?;
-                if walk.agrees {
-                    return Ok((walk, Some(index)));
-                }
-                let sequence = checkpoint.chain.sequence;
-                format!("the index disagrees with the segments: entry {sequence} is another one")
-            }
-        },
-    };
-    report.index_rebuilt = Some(disagreement);
-    Ok((Walk::run(layout, options, numbers, None, acknowledged)?, None))
-}
-
 /// What reading the segments brought to light.
 struct Walk {
     chain: Chain,
@@ -184,8 +145,8 @@ struct Walk {
     materials: HashSet<Sha256>,
     window: ReplayWindow,
     unstamped: Unstamped,
-    /// Whether the index's checkpoint is the hash of an entry here.
-    agrees: bool,
+    /// Of the last segment.
+    index: MemoryIndex,
     /// What the note says was acknowledged.
     acknowledged: Chain,
     /// Where the walk met that entry with another hash.
@@ -197,33 +158,26 @@ impl Walk {
         layout: &Layout,
         options: &Options,
         numbers: &[u64],
-        index: Option<(Checkpoint, BTreeMap<u64, UnixMillis>)>,
         acknowledged: Chain,
     ) -> Result<Self, LogError> {
         let now = (options.clock)();
-        let known = index.as_ref().map_or(Chain::EMPTY, |(checkpoint, _)| checkpoint.chain);
-        let covered = index.as_ref().map_or(1, |(checkpoint, _)| checkpoint.segment);
-        let unstamped = index.map_or_else(Unstamped::default, |(checkpoint, waiting)| {
-            Unstamped::new(waiting, checkpoint.last_root)
-        });
-        let window = ReplayWindow::new(options.replay_window);
         let mut walk = Self {
             chain: Chain::EMPTY,
             last: None,
             materials: HashSet::new(),
-            window,
-            unstamped,
-            agrees: known == Chain::EMPTY,
+            window: ReplayWindow::new(options.replay_window),
+            unstamped: Unstamped::default(),
+            index: MemoryIndex::new(1, 1),
             acknowledged,
             contradiction: None,
         };
-        let Some(last) = numbers.last().copied() else { return walk.finish(known, None) };
-        let first = covered.min(last).min(replay_start(layout, last, walk.window.start(now))?).max(1);
+        let Some(last) = numbers.last().copied() else { return walk.finish(None) };
+        let first = first_needed(layout, last, walk.window.start(now))?;
         let chain = (first == 1).then_some(Chain::EMPTY);
         let mut scan = Scan::segment(layout, first, chain, Manner::exclusive(Bound::Open))?;
         let torn = loop {
             match scan.step()? {
-                Step::Entry(item) => walk.apply(&item, known, now),
+                Step::Entry(item) => walk.apply(&item, now),
                 Step::Damage(damage) => return Err(LogError::Damaged(damage)),
                 Step::End => break None,
                 Step::Torn(damage) => {
@@ -235,24 +189,25 @@ impl Walk {
             }
         };
         walk.last = Some(scan.position());
-        walk.finish(known, torn)
+        walk.finish(torn)
     }
 
-    fn apply(&mut self, item: &Item, known: Chain, now: UnixMillis) {
+    fn apply(&mut self, item: &Item, now: UnixMillis) {
         let entry = &item.entry;
+        let is_first = self.chain == Chain::EMPTY;
         self.chain = Chain { sequence: entry.sequence, hash: item.hash };
-        if entry.sequence == known.sequence {
-            self.agrees = item.hash == known.hash;
-        }
         if entry.sequence == self.acknowledged.sequence && item.hash != self.acknowledged.hash {
             let reason = "another entry was acknowledged here".to_owned();
             self.contradiction = Some(damage_at(item.segment, item.offset, "log.chain", reason));
         }
-        if entry.sequence > known.sequence {
-            self.unstamped.apply(entry);
-        }
         match &entry.kind {
-            Some(Kind::SegmentStart(_)) => self.materials.clear(),
+            Some(Kind::SegmentStart(start)) => {
+                self.materials.clear();
+                self.index = MemoryIndex::new(item.segment, entry.sequence);
+                if is_first {
+                    self.unstamped = Unstamped::after(Sha256::from_slice(&start.last_root));
+                }
+            }
             Some(Kind::Material(material)) => {
                 self.materials.insert(sha256(&material.der));
             }
@@ -263,14 +218,17 @@ impl Walk {
             }
             Some(Kind::Stamp(_)) | None => {}
         }
+        self.unstamped.apply(entry);
+        self.index.add(&Note::of(entry, item.offset));
+        self.index.reach(self.chain, item.end);
     }
 
-    /// Compares the end with what the index and the note know was acknowledged.
-    fn finish(self, known: Chain, torn: Option<Damage>) -> Result<Self, LogError> {
+    /// Compares the end with what the note knows was acknowledged.
+    fn finish(self, torn: Option<Damage>) -> Result<Self, LogError> {
         if let Some(damage) = self.contradiction {
             return Err(LogError::Damaged(damage));
         }
-        let acknowledged = known.sequence.max(self.acknowledged.sequence);
+        let acknowledged = self.acknowledged.sequence;
         if acknowledged <= self.chain.sequence {
             return Ok(self);
         }
@@ -290,13 +248,16 @@ fn damage_at(segment: u64, offset: u64, check: &'static str, reason: String) -> 
     Damage { check, file: format!("segments/{}", segment_name(segment)), offset, reason }
 }
 
-/// The newest segment that began before the replay window did: older ones hold nothing that it needs.
-fn replay_start(layout: &Layout, last: u64, start: UnixMillis) -> Result<u64, LogError> {
-    for number in (1..=last).rev() {
-        let path = layout.segment(number);
-        match read_start(layout, number).map_err(LogError::io("read", &path))? {
-            Some(Start::Entry(entry, _)) if UnixMillis(entry.time_ms) < start => return Ok(number),
-            _ => {}
+/// The newest segment that began before the replay window did and before the oldest message that no stamp covers: older ones hold
+/// nothing that is needed. A segment whose start cannot be read is needed: reading it says what is wrong.
+fn first_needed(layout: &Layout, last: u64, window: UnixMillis) -> Result<u64, LogError> {
+    let mut unstamped_from = None;
+    for number in (2..=last).rev() {
+        let start = read_start(layout, number).map_err(LogError::io("read", &layout.segment(number)))?;
+        let Some(Start::Entry(entry, start)) = start else { continue };
+        let unstamped_from = *unstamped_from.get_or_insert(start.unstamped_from);
+        if UnixMillis(entry.time_ms) < window && entry.sequence <= unstamped_from {
+            return Ok(number);
         }
     }
     Ok(1)

@@ -6,7 +6,7 @@ use std::path::Path;
 use kogge_durable::DirLock;
 
 use crate::LogError;
-use crate::index::{Index, build};
+use crate::index::{Archive, read_segment};
 use crate::layout::Layout;
 
 /// Rebuilds the index of the log in `dir` from its segments; `progress` is told entries done. Returns the number of entries. No server may
@@ -25,7 +25,18 @@ pub fn reindex(dir: &Path, index_cache_bytes: u64, progress: &mut dyn FnMut(u64)
         }
         Ok(()) | Err(_) => {}
     }
-    let index =
-        Index::create(&layout, index_cache_bytes).map_err(|error| LogError::Index(error.to_string()))?;
-    build(&layout, &index, progress)
+    let archive = Archive::new(layout.clone(), index_cache_bytes);
+    let segments = layout.segment_numbers().map_err(LogError::io("list", &layout.segments()))?;
+    let last = segments.last().copied().unwrap_or_default();
+    let mut entries = 0;
+    for segment in 1..=last {
+        let index = read_segment(&layout, segment)?;
+        entries = index.chain.sequence.max(entries);
+        // The last segment's index is in memory while a server writes to it.
+        if segment < last {
+            archive.store(&index).map_err(|error| LogError::Index(error.to_string()))?;
+        }
+        progress(entries);
+    }
+    Ok(entries)
 }

@@ -1,4 +1,4 @@
-//! Reading entries in order over all segments, checking frames and chain on the way. Opening the log, following it for the index,
+//! Reading entries in order over all segments, checking frames and chain on the way. Opening the log, rebuilding its index,
 //! listing and auditing all read through here.
 
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ use crate::read::{Frame, Piece, SegmentReader};
 use crate::{Damage, LogError};
 
 /// The format of segments that this version writes and reads.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// An unfinished frame at the end of a log is read again after this time, in case a server is writing it just now …
 const PATIENCE_STEP: Duration = Duration::from_millis(5);

@@ -1,4 +1,4 @@
-//! Finding the stamp that covers a record, without an index: a second scan that runs ahead.
+//! Finding the stamp that covers a record: by what is known of the segments after it, or by a scan that runs ahead.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -6,47 +6,115 @@ use std::sync::Arc;
 use kogge_proto::wire::log::StampRecord;
 use kogge_proto::wire::log::entry::Kind;
 
-use crate::LogError;
+use crate::index::StampSpan;
 use crate::layout::Layout;
+use crate::lookup::Known;
 use crate::material::read_entry;
-use crate::scan::{Scan, Step};
+use crate::scan::{Item, Scan, Step};
+use crate::{LogError, Reader};
 
 /// Finds stamps for records that are asked for in ascending order. Remembers a few words for each stamp between the record and the newest
 /// stamp read, and one stamp whole.
+#[derive(Default)]
+pub(crate) struct Stamps {
+    spans: VecDeque<StampSpan>,
+    /// The segment whose stamps are to be learnt next; 0 before the first question.
+    next: u64,
+    newest_used: Option<(StampSpan, Arc<StampRecord>)>,
+}
+
+impl Stamps {
+    /// The stamp that covers a record of this segment, if there is one.
+    pub(crate) fn find(
+        &mut self,
+        reader: &Reader,
+        segment: u64,
+        sequence: u64,
+    ) -> Result<Option<Arc<StampRecord>>, LogError> {
+        if reader.is_known_unstamped(sequence) {
+            return Ok(None);
+        }
+        self.next = self.next.max(segment);
+        while self.spans.front().is_some_and(|span| span.last < sequence) {
+            self.spans.pop_front();
+        }
+        let mut asked = 0;
+        loop {
+            while let Some(span) = self.spans.get(asked).copied() {
+                asked += 1;
+                if span.covers(sequence)
+                    && let Some(stamp) = self.load(reader, span)?.filter(|stamp| names(stamp, sequence))
+                {
+                    return Ok(Some(stamp));
+                }
+            }
+            // A stamp comes after what it covers.
+            if self.next > reader.last_segment(self.next)? {
+                return Ok(None);
+            }
+            self.learn(reader, sequence)?;
+        }
+    }
+
+    /// Learns the stamps of the next segment, unless all that they cover comes before `sequence`.
+    fn learn(&mut self, reader: &Reader, sequence: u64) -> Result<(), LogError> {
+        let segment = self.next;
+        self.next += 1;
+        let spans = match reader.known(segment) {
+            Known::Memory(index) => index.outline.stamps.clone(),
+            Known::Summary(summary) if !summary.may_cover_from(sequence) => Vec::new(),
+            Known::Summary(summary) => match summary.stamps() {
+                Ok(spans) => spans,
+                Err(error) => {
+                    reader.report(segment, error);
+                    read_spans(reader, segment)?
+                }
+            },
+            Known::Nothing => read_spans(reader, segment)?,
+        };
+        self.spans.extend(spans);
+        Ok(())
+    }
+
+    fn load(&mut self, reader: &Reader, span: StampSpan) -> Result<Option<Arc<StampRecord>>, LogError> {
+        if self.newest_used.as_ref().is_none_or(|(used, _)| *used != span) {
+            self.newest_used = load(&reader.layout, span)?.map(|stamp| (span, stamp));
+        }
+        Ok(self.newest_used.as_ref().map(|(_, stamp)| stamp.clone()))
+    }
+}
+
+fn load(layout: &Layout, span: StampSpan) -> Result<Option<Arc<StampRecord>>, LogError> {
+    let entry = read_entry(layout, span.segment, span.offset)?;
+    Ok(match entry.and_then(|entry| entry.kind) {
+        Some(Kind::Stamp(stamp)) => Some(Arc::new(stamp)),
+        _ => None,
+    })
+}
+
+/// The stamps of a segment, by reading it.
+fn read_spans(reader: &Reader, segment: u64) -> Result<Vec<StampSpan>, LogError> {
+    let mut scan = reader.scan_from(segment)?;
+    let mut spans = Vec::new();
+    while let Some(item) = scan.next_intact()?.filter(|item| item.segment == segment) {
+        spans.extend(span(*item).map(|(span, _)| span));
+    }
+    Ok(spans)
+}
+
+/// As [`Stamps`], without any index and whatever is damaged: for the audit, which reports that itself.
 pub(crate) struct StampFinder {
     layout: Layout,
     ahead: Scan,
-    spans: VecDeque<Span>,
-    newest_used: Option<(Span, Arc<StampRecord>)>,
-    /// Whether damage ends the search or is passed over (because someone else reports it).
-    is_lenient: bool,
+    spans: VecDeque<StampSpan>,
+    newest_used: Option<(StampSpan, Arc<StampRecord>)>,
     /// The scan has met the end of the log; what is written later does not count for this query.
     is_at_end: bool,
 }
 
-/// A stamp's place, and the smallest and largest sequence that it covers.
-#[derive(Clone, Copy, Eq, PartialEq)]
-struct Span {
-    first: u64,
-    last: u64,
-    segment: u64,
-    offset: u64,
-}
-
 impl StampFinder {
-    pub(crate) fn strict(layout: &Layout, ahead: Scan) -> Self {
-        Self {
-            layout: layout.clone(),
-            ahead,
-            spans: VecDeque::new(),
-            newest_used: None,
-            is_lenient: false,
-            is_at_end: false,
-        }
-    }
-
-    pub(crate) fn lenient(layout: &Layout, ahead: Scan) -> Self {
-        Self { is_lenient: true, ..Self::strict(layout, ahead) }
+    pub(crate) fn new(layout: &Layout, ahead: Scan) -> Self {
+        Self { layout: layout.clone(), ahead, spans: VecDeque::new(), newest_used: None, is_at_end: false }
     }
 
     /// The stamp that covers the record, if there is one.
@@ -54,7 +122,8 @@ impl StampFinder {
         while self.spans.front().is_some_and(|span| span.last < sequence) {
             self.spans.pop_front();
         }
-        let candidates: Vec<Span> = self.spans.iter().copied().filter(|span| span.covers(sequence)).collect();
+        let candidates: Vec<StampSpan> =
+            self.spans.iter().copied().filter(|span| span.covers(sequence)).collect();
         for span in candidates {
             if let Some(stamp) = self.load(span)?.filter(|stamp| names(stamp, sequence)) {
                 return Ok(Some(stamp));
@@ -75,36 +144,21 @@ impl StampFinder {
         Ok(None)
     }
 
-    fn load(&mut self, span: Span) -> Result<Option<Arc<StampRecord>>, LogError> {
+    fn load(&mut self, span: StampSpan) -> Result<Option<Arc<StampRecord>>, LogError> {
         if self.newest_used.as_ref().is_none_or(|(used, _)| *used != span) {
-            let entry = read_entry(&self.layout, span.segment, span.offset)?;
-            self.newest_used = match entry.and_then(|entry| entry.kind) {
-                Some(Kind::Stamp(stamp)) => Some((span, Arc::new(stamp))),
-                _ => None,
-            };
+            self.newest_used = load(&self.layout, span)?.map(|stamp| (span, stamp));
         }
         Ok(self.newest_used.as_ref().map(|(_, stamp)| stamp.clone()))
     }
 
-    fn next_stamp(&mut self) -> Result<Option<(Span, Arc<StampRecord>)>, LogError> {
-        while let Some(item) = self.next_item()? {
-            let (segment, offset) = (item.segment, item.offset);
-            let Some(Kind::Stamp(stamp)) = item.entry.kind else { continue };
-            let sequences = || stamp.leaves.iter().map(|leaf| leaf.sequence);
-            if let (Some(first), Some(last)) = (sequences().min(), sequences().max()) {
-                return Ok(Some((Span { first, last, segment, offset }, Arc::new(stamp))));
-            }
-        }
-        Ok(None)
-    }
-
-    fn next_item(&mut self) -> Result<Option<Box<crate::scan::Item>>, LogError> {
-        if !self.is_lenient {
-            return self.ahead.next_intact();
-        }
+    fn next_stamp(&mut self) -> Result<Option<(StampSpan, Arc<StampRecord>)>, LogError> {
         loop {
             match self.ahead.step()? {
-                Step::Entry(item) => return Ok(Some(item)),
+                Step::Entry(item) => {
+                    if let Some((span, stamp)) = span(*item) {
+                        return Ok(Some((span, Arc::new(stamp))));
+                    }
+                }
                 Step::End => return Ok(None),
                 Step::Damage(_) => {}
                 Step::Torn(_) => self.ahead.skip()?,
@@ -113,13 +167,16 @@ impl StampFinder {
     }
 }
 
-impl Span {
-    fn covers(&self, sequence: u64) -> bool {
-        (self.first..=self.last).contains(&sequence)
-    }
+/// The stamp in the item, if it is one that covers something.
+fn span(item: Item) -> Option<(StampSpan, StampRecord)> {
+    let (segment, offset) = (item.segment, item.offset);
+    let Some(Kind::Stamp(stamp)) = item.entry.kind else { return None };
+    let sequences = || stamp.leaves.iter().map(|leaf| leaf.sequence);
+    let (first, last) = (sequences().min()?, sequences().max()?);
+    Some((StampSpan { first, last, segment, offset }, stamp))
 }
 
-pub(crate) fn names(stamp: &StampRecord, sequence: u64) -> bool {
+fn names(stamp: &StampRecord, sequence: u64) -> bool {
     stamp.leaves.iter().any(|leaf| leaf.sequence == sequence)
 }
 

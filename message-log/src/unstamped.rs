@@ -16,8 +16,9 @@ pub(crate) struct Unstamped {
 }
 
 impl Unstamped {
-    pub(crate) fn new(waiting: BTreeMap<u64, UnixMillis>, last_root: Option<Sha256>) -> Self {
-        Self { waiting, last_root }
+    /// Nothing waits yet, and the newest stamp had this root.
+    pub(crate) fn after(last_root: Option<Sha256>) -> Self {
+        Self { waiting: BTreeMap::new(), last_root }
     }
 
     /// Takes note of an entry that is durable.
@@ -67,6 +68,11 @@ impl Unstamped {
 
     pub(crate) fn oldest_time(&self) -> Option<UnixMillis> {
         self.waiting.first_key_value().map(|(_, time)| *time)
+    }
+
+    /// Whether no stamp covers the message.
+    pub(crate) fn contains(&self, sequence: u64) -> bool {
+        self.waiting.contains_key(&sequence)
     }
 
     pub(crate) fn last_root(&self) -> Option<Sha256> {

@@ -3,20 +3,18 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use kogge_proto::digest::sha256;
+use kogge_proto::digest::{Sha256, sha256};
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::log::{Direction, MessageRecord, Role};
 
-/// The first 16 bytes of a request id's SHA-256: short, of fixed size, and nobody can choose a request id that collides with another's.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct RequestKey([u8; 16]);
+/// The first 8 bytes of a request id's SHA-256: short, of fixed size, and nobody can make a request id that collides with one that is yet to come.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct RequestKey(pub(crate) u64);
 
 impl RequestKey {
     pub(crate) fn of(request_id: &str) -> Self {
-        let mut key = [0; 16];
-        let digest = sha256(request_id.as_bytes());
-        key.iter_mut().zip(digest.as_bytes()).for_each(|(to, from)| *to = *from);
-        Self(key)
+        let Sha256([a, b, c, d, e, f, g, h, ..]) = sha256(request_id.as_bytes());
+        Self(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
 
     /// The key of a record that must not be accepted twice: a request on the provider's side.
@@ -27,7 +25,7 @@ impl RequestKey {
 }
 
 /// Request ids of the last [`ReplayWindow::length`]. A false positive refuses an honest request; a false negative executes a request
-/// twice. Holds as many ids as requests were appended within the window, 20 to 40 bytes each.
+/// twice. Holds as many ids as requests were appended within the window, 9 to 18 bytes each.
 #[derive(Debug)]
 pub(crate) struct ReplayWindow {
     length: Duration,

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
+use kogge_proto::digest::Sha256;
 use kogge_proto::wire::log::entry::Kind;
 use kogge_proto::wire::log::{SegmentStart, StampRecord};
 
@@ -86,8 +87,8 @@ pub(crate) struct Writer {
     pub(crate) options: Options,
     pub(crate) disk: Box<dyn Disk>,
     pub(crate) live: Arc<Live>,
-    /// Wakes the index follower; a full channel means that it is awake.
-    pub(crate) follower: SyncSender<()>,
+    /// Wakes the indexer; a full channel means that it is awake.
+    pub(crate) indexer: SyncSender<()>,
     segment: Segment,
     chain: Chain,
     health: Health,
@@ -101,11 +102,11 @@ impl Writer {
         options: Options,
         disk: Box<dyn Disk>,
         live: Arc<Live>,
-        follower: SyncSender<()>,
+        indexer: SyncSender<()>,
         (segment, chain): (Segment, Chain),
     ) -> Self {
         let draft = Draft::after(chain);
-        Self { layout, options, disk, live, follower, segment, chain, health: Health::Sound, draft }
+        Self { layout, options, disk, live, indexer, segment, chain, health: Health::Sound, draft }
     }
 
     /// Works until nobody can send any more.
@@ -229,9 +230,11 @@ impl Writer {
     }
 
     fn acknowledge(&mut self, draft: Draft) {
+        let base = self.segment.tail;
         self.segment.tail += draft.frames.len() as u64;
         self.segment.materials.extend(draft.materials);
         self.chain = draft.chain;
+        let must_wake = self.live.index.add(base, draft.notes, self.chain, self.segment.tail);
         self.publish();
         self.recovered();
         for Waiting { receipt, effect, acknowledge } in draft.waiting {
@@ -248,8 +251,9 @@ impl Writer {
             }
             tell(acknowledge, Ok(receipt));
         }
-        // Full or gone: the follower is awake, or the log works without an index.
-        let _ = self.follower.try_send(());
+        if must_wake {
+            self.wake_indexer();
+        }
     }
 
     /// Takes back what a failed write left, if the disk is merely full.
@@ -337,18 +341,29 @@ impl Writer {
 
     /// Creates, writes and syncs the next segment. A crash in between leaves a file without an acknowledged entry.
     fn start_segment(&mut self, suspect: bool) -> io::Result<()> {
-        let (segment, chain) = start_segment(
-            self.disk.as_ref(),
-            &self.layout,
-            &self.options,
-            self.chain,
-            Previous { number: self.segment.number, bytes: self.segment.tail, suspect },
-        )?;
+        let unstamped = locked(&self.live.unstamped);
+        let previous = Previous {
+            number: self.segment.number,
+            bytes: self.segment.tail,
+            suspect,
+            unstamped_from: unstamped.oldest(1).first().copied(),
+            last_root: unstamped.last_root(),
+        };
+        drop(unstamped);
+        let (segment, chain) =
+            start_segment(self.disk.as_ref(), &self.layout, &self.options, self.chain, previous)?;
         self.segment = segment;
         self.chain = chain;
         self.draft = Draft::after(chain);
+        self.live.index.seal(self.segment.number, chain, self.segment.tail);
         self.publish();
+        self.wake_indexer();
         Ok(())
+    }
+
+    fn wake_indexer(&self) {
+        // Full or gone: the indexer is awake, or the log works without.
+        let _ = self.indexer.try_send(());
     }
 
     fn publish(&self) {
@@ -380,11 +395,16 @@ pub(crate) struct Previous {
     pub(crate) number: u64,
     pub(crate) bytes: u64,
     pub(crate) suspect: bool,
+    /// The oldest message that no stamp covers, if there is one.
+    pub(crate) unstamped_from: Option<u64>,
+    /// Root of the newest stamp.
+    pub(crate) last_root: Option<Sha256>,
 }
 
 impl Previous {
     /// There is none.
-    pub(crate) const NONE: Self = Self { number: 0, bytes: 0, suspect: false };
+    pub(crate) const NONE: Self =
+        Self { number: 0, bytes: 0, suspect: false, unstamped_from: None, last_root: None };
 }
 
 /// Creates the segment after `previous` with its first entry, durable.
@@ -408,6 +428,8 @@ pub(crate) fn start_segment(
         security_server: options.server.to_string(),
         previous_bytes: previous.bytes,
         previous_suspect: previous.suspect,
+        unstamped_from: previous.unstamped_from.unwrap_or(chain.next()),
+        last_root: previous.last_root.map(|root| root.0.to_vec()).unwrap_or_default(),
     };
     let entry = chain.entry((options.clock)(), chain.sequence, Kind::SegmentStart(start));
     let mut frames = Vec::new();

@@ -50,7 +50,7 @@ fn a_torn_tail_is_kept_and_cut_at_every_byte() {
 }
 
 #[test]
-fn what_the_index_knows_was_acknowledged_is_damaged_and_not_torn() {
+fn what_the_note_says_was_acknowledged_is_damaged_and_not_torn() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());
     append_requests(&log, 0..3);
@@ -78,12 +78,12 @@ fn what_the_index_knows_was_acknowledged_is_damaged_and_not_torn() {
 }
 
 #[test]
-fn what_later_entries_prove_was_acknowledged_is_damaged_also_without_an_index() {
+fn what_later_entries_prove_was_acknowledged_is_damaged_also_without_the_note() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());
     append_requests(&log, 0..4);
     log.close();
-    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    std::fs::remove_file(dir.path().join("acknowledged")).unwrap();
     let segment = last_segment(dir.path());
     let whole = std::fs::read(&segment).unwrap();
     let last = end_of_entry_before_last(&whole);

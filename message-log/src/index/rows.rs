@@ -6,9 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
+use kogge_durable::DurableError;
+
 use crate::error::is_full;
 
-/// Why the store cannot be used. The index is then set aside and rebuilt.
+/// Why the index of a segment cannot be used. It is then set aside and rebuilt.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum RowsError {
     /// The store says so.
@@ -30,8 +32,8 @@ pub(crate) enum RowsError {
 /// A batch is applied whole or not at all, also across a crash; after [`Rows::flush`] it survives one. A store that loses rows or
 /// invents them costs a rebuild, never a record.
 pub(crate) trait Rows: Send + Sync {
-    /// The row's value.
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, RowsError>;
+    /// The last row whose key is not greater.
+    fn last_until(&self, key: &[u8]) -> Result<Option<Row>, RowsError>;
     /// Rows from `from` to before `to`, ascending, at most `limit`.
     fn range(&self, from: Bound<&[u8]>, to: &[u8], limit: usize) -> Result<Vec<Row>, RowsError>;
     /// Sets rows, and removes those without a value.
@@ -89,8 +91,13 @@ impl SledRows {
 }
 
 impl Rows for SledRows {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, RowsError> {
-        self.with(|db| Ok(db.get(key)?.map(|value| value.to_vec())))
+    fn last_until(&self, key: &[u8]) -> Result<Option<Row>, RowsError> {
+        self.with(|db| {
+            db.range::<&[u8], _>(..=key)
+                .next_back()
+                .map(|row| row.map(|(key, value)| (key.to_vec(), value.to_vec())))
+                .transpose()
+        })
     }
 
     fn range(&self, from: Bound<&[u8]>, to: &[u8], limit: usize) -> Result<Vec<Row>, RowsError> {
@@ -126,6 +133,15 @@ impl Drop for SledRows {
             Ok(())
         }) {
             tracing::warn!(%error, "closing the message log's index");
+        }
+    }
+}
+
+impl From<DurableError> for RowsError {
+    fn from(error: DurableError) -> Self {
+        match error {
+            DurableError::Io { source, .. } if is_full(&source) => Self::Full,
+            other => Self::Failed(other.to_string()),
         }
     }
 }

@@ -1,0 +1,121 @@
+//! What the index keeps of an entry, taken when the entry is written or read, so that nothing is read back.
+
+use kogge_proto::digest::{Sha256, sha256};
+use kogge_proto::time::UnixMillis;
+use kogge_proto::wire::log::entry::Kind;
+use kogge_proto::wire::log::{Entry, MessageRecord};
+
+use crate::window::RequestKey;
+
+/// An entry as the index sees it.
+#[derive(Debug)]
+pub(crate) struct Note {
+    pub(crate) sequence: u64,
+    /// Where its frame stands: in the segment, or in the group of frames that is being made.
+    pub(crate) offset: u64,
+    pub(crate) time: UnixMillis,
+    pub(crate) kind: Noted,
+}
+
+/// What kind of entry it is, with what it can be found by.
+#[derive(Debug)]
+pub(crate) enum Noted {
+    /// A message; with the key by which a second one is refused, if it is a provider-side request.
+    Message(Keys, Option<RequestKey>),
+    /// A stamp over records whose sequences lie between these, both included.
+    Stamp { first: u64, last: u64 },
+    /// A certificate or OCSP response.
+    Material(Sha256),
+    /// Nothing that is looked for.
+    Other,
+}
+
+impl Note {
+    /// What to keep of an entry whose frame stands at `offset`.
+    pub(crate) fn of(entry: &Entry, offset: u64) -> Self {
+        let kind = match &entry.kind {
+            Some(Kind::Message(record)) => Noted::Message(Keys::of(record), RequestKey::guarded(record)),
+            Some(Kind::Stamp(stamp)) => {
+                let leaves = || stamp.leaves.iter().map(|leaf| leaf.sequence);
+                match (leaves().min(), leaves().max()) {
+                    (Some(first), Some(last)) => Noted::Stamp { first, last },
+                    _ => Noted::Other,
+                }
+            }
+            Some(Kind::Material(material)) => Noted::Material(sha256(&material.der)),
+            Some(Kind::SegmentStart(_)) | None => Noted::Other,
+        };
+        Self { sequence: entry.sequence, offset, time: UnixMillis(entry.time_ms), kind }
+    }
+}
+
+/// The first four bytes of a text's SHA-256. Two texts may share them (once in four billion, or when somebody makes an effort): the index
+/// only says where to look, and what stands there is compared with the whole text.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Fingerprint(pub(crate) u32);
+
+impl Fingerprint {
+    pub(crate) fn of(text: &str) -> Self {
+        let Sha256([a, b, c, d, ..]) = sha256(text.as_bytes());
+        Self(u32::from_be_bytes([a, b, c, d]))
+    }
+}
+
+/// By what a message can be found: 16 bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Keys {
+    message_id: Fingerprint,
+    request_id: Fingerprint,
+    client: Fingerprint,
+    service: Fingerprint,
+}
+
+impl Keys {
+    fn of(record: &MessageRecord) -> Self {
+        Self {
+            message_id: Fingerprint::of(&record.message_id),
+            request_id: Fingerprint::of(&record.request_id),
+            client: Fingerprint::of(&record.client),
+            service: Fingerprint::of(&record.service),
+        }
+    }
+
+    pub(crate) fn get(&self, field: Field) -> Fingerprint {
+        match field {
+            Field::MessageId => self.message_id,
+            Field::RequestId => self.request_id,
+            Field::Client => self.client,
+            Field::Service => self.service,
+        }
+    }
+}
+
+/// A field of a message by which it can be found.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Field {
+    MessageId,
+    RequestId,
+    Client,
+    Service,
+}
+
+impl Field {
+    pub(crate) const ALL: [Self; 4] = [Self::MessageId, Self::RequestId, Self::Client, Self::Service];
+
+    /// The letter that stands for it in keys.
+    pub(crate) fn letter(self) -> u8 {
+        match self {
+            Self::MessageId => b'm',
+            Self::RequestId => b'r',
+            Self::Client => b'c',
+            Self::Service => b's',
+        }
+    }
+}
+
+/// What is looked for in a field.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probe {
+    pub(crate) field: Field,
+    pub(crate) fingerprint: Fingerprint,
+}
