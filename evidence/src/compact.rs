@@ -6,7 +6,9 @@ use kogge_proto::limits::PATH_DEPTH_MAX;
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::evidence as wire;
 
-use crate::signature::SignatureError;
+use crate::hash_chain::{self, Way};
+use crate::signature::{Parts, SignatureError};
+use crate::xades::{SignedFields, Subject};
 
 /// How a message may be signed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,6 +33,8 @@ pub(crate) struct Compact<'a> {
     pub(crate) ocsp: Sha256,
     /// SHA-256 of the intermediate CA certificates, the leaf's issuer first.
     pub(crate) issuers: Vec<Sha256>,
+    /// The way to the root of the batch, if the message was signed together with others.
+    pub(crate) way: Option<Way<'a>>,
 }
 
 impl Method {
@@ -86,7 +90,21 @@ impl<'a> Compact<'a> {
             )?,
             ocsp: digest(&signature.ocsp_sha256, "the OCSP response digest is not 32 bytes long")?,
             issuers: issuers(signature)?,
+            way: signature.batch.as_ref().map(way).transpose()?,
         })
+    }
+
+    /// All that its value is about, given what the message is.
+    pub(crate) fn signed(&self, parts: &Parts) -> SignedFields {
+        SignedFields {
+            method: self.method,
+            subject: match self.way {
+                None => Subject::Parts(*parts),
+                Some(way) => Subject::Batch { root: way.root(hash_chain::own_step(parts)) },
+            },
+            signing_time: self.signing_time,
+            certificate: self.certificate,
+        }
     }
 }
 
@@ -124,6 +142,11 @@ fn issuers(signature: &wire::Signature) -> Result<Vec<Sha256>, SignatureError> {
     Ok(issuers)
 }
 
+fn way(proof: &wire::BatchProof) -> Result<Way<'_>, SignatureError> {
+    Way::new(&proof.siblings, proof.left)
+        .ok_or(SignatureError::Malformed("the way through the signature batch is not in its only form"))
+}
+
 fn digest(bytes: &[u8], reason: &'static str) -> Result<Sha256, SignatureError> {
     Sha256::from_slice(bytes).ok_or(SignatureError::Malformed(reason))
 }
@@ -149,6 +172,7 @@ mod tests {
             certificate_sha256: vec![1; 32],
             ocsp_sha256: vec![2; 32],
             issuer_sha256: vec![vec![3; 32], vec![4; 32]],
+            batch: None,
         }
     }
 
@@ -218,6 +242,35 @@ mod tests {
             for length in bad {
                 assert_eq!(of(method, *length), wrong);
             }
+        }
+    }
+
+    #[test]
+    fn a_way_through_a_batch_has_one_form() {
+        let with = |length: usize, left: u32| {
+            let mut signature = good();
+            signature.batch = Some(wire::BatchProof { siblings: vec![5; length], left });
+            Compact::read(&signature).map(|compact| compact.way.is_some())
+        };
+        for (length, left) in [(32, 0), (32, 1), (64, 0b11), (192, 0), (192, 0b11_1111)] {
+            assert_eq!(with(length, left), Ok(true), "{length} {left:b}");
+        }
+        let expected =
+            SignatureError::Malformed("the way through the signature batch is not in its only form");
+        for (length, left) in [
+            (0, 0),
+            (0, 1),
+            (1, 0),
+            (31, 0),
+            (33, 0),
+            (32, 2),
+            (32, 3),
+            (64, 4),
+            (192, 64),
+            (192, u32::MAX),
+            (224, 0),
+        ] {
+            assert_eq!(with(length, left), Err(expected.clone()), "{length} {left:b}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! ASiC-E containers (ETSI EN 319 162-1): writing them byte for byte reproducibly.
 //!
 //! A container has these entries in this order, all stored: [`MIMETYPE`], [`MESSAGE`], [`BODY`] if the message has one,
-//! [`MANIFEST`], [`SIGNATURES`], and once the record is stamped [`EVIDENCE_RECORD`] with [`EVIDENCE_RECORD_MANIFEST`].
+//! [`MANIFEST`], [`SIGNATURES`], [`HASH_CHAIN_RESULT`] and [`HASH_CHAIN`] if the message was signed together with others, and once the record is stamped [`EVIDENCE_RECORD`] with [`EVIDENCE_RECORD_MANIFEST`].
 //!
 //! The evidence record covers `META-INF/signatures.xml` and nothing else (its manifest says so): the signature has
 //! digests of all parts, so what proves the time of the signature proves the time of the parts, and a record in the log needs one leaf
@@ -19,7 +19,9 @@ use crate::evidence_record::{EvidenceRecord, EvidenceRecordError};
 use crate::material::{Material, MaterialError};
 use crate::signature::{Parts, SignatureError};
 use crate::stored_zip::Writer;
-use crate::xades::{self, ASIC, BODY_MEDIA_TYPE, DS, MESSAGE_MEDIA_TYPE, SHA256};
+use crate::xades::{
+    self, ASIC, BODY_MEDIA_TYPE, DS, HASH_CHAIN_RESULT_MEDIA_TYPE, HashChain, MESSAGE_MEDIA_TYPE, SHA256,
+};
 
 /// Name of the first entry, whose content is [`MEDIA_TYPE`].
 pub const MIMETYPE: &str = "mimetype";
@@ -31,6 +33,10 @@ pub const BODY: &str = "attachment1";
 pub const MANIFEST: &str = "META-INF/manifest.xml";
 /// The XAdES signature.
 pub const SIGNATURES: &str = "META-INF/signatures.xml";
+/// What a batch signature is about: the result of the hash chain. As in X-Road.
+pub const HASH_CHAIN_RESULT: &str = "sig-hashchainresult.xml";
+/// The message's way to the result. As in X-Road.
+pub const HASH_CHAIN: &str = "sig-hashchain.xml";
 /// The RFC 4998 evidence record (EN 319 162-1 clause 4.4.3.2 item 4: `*evidencerecord*.ers`).
 pub const EVIDENCE_RECORD: &str = "META-INF/evidencerecord.ers";
 /// What the evidence record covers (same clause: `ASiCEvidenceRecordManifest*.xml`).
@@ -117,8 +123,13 @@ pub fn write(
         (None, None) => (),
         (Some(_), None) | (None, Some(_)) => return Err(ContainerError::BodyMissing),
     }
-    zip.add(MANIFEST, manifest(contents.parts.body.is_some()).as_bytes())?;
+    let hash_chain = xades::hash_chain(contents.signature, &contents.parts)?;
+    zip.add(MANIFEST, manifest(contents.parts.body.is_some(), hash_chain.is_some()).as_bytes())?;
     zip.add(SIGNATURES, &signatures)?;
+    if let Some(HashChain { result, chain }) = &hash_chain {
+        zip.add(HASH_CHAIN_RESULT, result)?;
+        zip.add(HASH_CHAIN, chain)?;
+    }
     if let Some(record) = contents.evidence_record {
         zip.add(EVIDENCE_RECORD, &record.to_der())?;
         zip.add(EVIDENCE_RECORD_MANIFEST, evidence_record_manifest(leaf).as_bytes())?;
@@ -184,15 +195,20 @@ pub fn parts_of(record: &MessageRecord) -> Result<Parts, ContainerError> {
 
 /// The bytes of [`MANIFEST`] (OpenDocument 1.2 part 3 section 3).
 #[must_use]
-pub fn manifest(has_body: bool) -> String {
+pub fn manifest(has_body: bool, has_hash_chain: bool) -> String {
     let entry = |path: &str, media_type: &str| {
         format!("<manifest:file-entry manifest:full-path=\"{path}\" manifest:media-type=\"{media_type}\"/>")
     };
     let body = if has_body { entry(BODY, BODY_MEDIA_TYPE) } else { String::new() };
+    let hash_chain = if has_hash_chain {
+        entry(HASH_CHAIN_RESULT, HASH_CHAIN_RESULT_MEDIA_TYPE) + &entry(HASH_CHAIN, "text/xml")
+    } else {
+        String::new()
+    };
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <manifest:manifest xmlns:manifest=\"urn:oasis:names:tc:opendocument:xmlns:manifest:1.0\" manifest:version=\"1.2\">\
-         {}{}{body}</manifest:manifest>\n",
+         {}{}{body}{hash_chain}</manifest:manifest>\n",
         entry("/", MEDIA_TYPE),
         entry(MESSAGE, MESSAGE_MEDIA_TYPE),
     )

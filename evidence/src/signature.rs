@@ -1,5 +1,7 @@
 //! Compact signatures on the hot path: a fixed template, no XML parser.
 
+mod batch;
+mod roots;
 mod signer;
 
 use std::sync::Arc;
@@ -17,8 +19,9 @@ use kogge_proto::wire::evidence as wire;
 
 use crate::compact::{Compact, Method};
 use crate::material::Material;
-use crate::xades::SignedFields;
+use crate::xades::{SignedFields, Subject};
 
+pub use batch::sign_batch;
 pub use signer::{Names, Signer};
 
 /// Digests of the parts of one message: all that a signature says about them.
@@ -41,6 +44,14 @@ pub struct Credential {
     pub ocsp: Bytes,
     /// The certificate's private key.
     pub key: Arc<dyn SigningKey>,
+}
+
+impl Credential {
+    /// Whether signatures by the one and by the other name the same items.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.certificate == other.certificate && self.issuers == other.issuers && self.ocsp == other.ocsp
+    }
 }
 
 /// A new signature with the items it names.
@@ -139,28 +150,42 @@ impl VerifiedSignature {
 /// # Errors
 /// The key cannot sign, or is not the key of the certificate.
 pub fn sign(parts: &Parts, credential: &Credential, now: UnixMillis) -> Result<Signed, SignError> {
+    let signature = sign_subject(Subject::Parts(*parts), credential, now)?;
+    Ok(Signed { signature, material: material_of(credential) })
+}
+
+/// Everything of a signature but the way of one message to it.
+fn sign_subject(
+    subject: Subject,
+    credential: &Credential,
+    now: UnixMillis,
+) -> Result<wire::Signature, SignError> {
     let Credential { certificate, issuers, ocsp, key } = credential;
     if key.public_key() != certificate.public_key() {
         return Err(SignError::Token("the signing certificate belongs to another key".to_owned()));
     }
     let method = Method::of_key(key.public_key().kind()).ok_or(SignError::Scheme)?;
     let signing_time = now.floor_seconds();
-    let signed = SignedFields { method, parts: *parts, signing_time, certificate: certificate.sha256() };
+    let signed = SignedFields { method, subject, signing_time, certificate: certificate.sha256() };
     let value = key.sign(method.scheme(), &signed.signed_bytes())?;
-
-    let signature = wire::Signature {
+    Ok(wire::Signature {
         method: method.to_wire().into(),
         signing_time_ms: signing_time.0,
         value,
         certificate_sha256: bytes_of(certificate.sha256()),
         ocsp_sha256: bytes_of(sha256(ocsp)),
         issuer_sha256: issuers.iter().map(|issuer| bytes_of(issuer.sha256())).collect(),
-    };
+        batch: None,
+    })
+}
+
+fn material_of(credential: &Credential) -> wire::Material {
+    let Credential { certificate, issuers, ocsp, .. } = credential;
     let certificates = [certificate].into_iter().chain(issuers);
     let mut items: Vec<Bytes> =
         certificates.map(|certificate| Bytes::copy_from_slice(certificate.der())).collect();
     items.push(ocsp.clone());
-    Ok(Signed { signature, material: wire::Material { items } })
+    wire::Material { items }
 }
 
 /// Checks a signature that came with a message: form, time, material, path, member, OCSP, value.
@@ -211,18 +236,24 @@ fn check_time(signing_time: UnixMillis, expected: &Expected<'_>) -> Result<(), S
     if (oldest..=newest).contains(&signing_time) { Ok(()) } else { Err(SignatureError::Time(signing_time)) }
 }
 
+/// The value of a batch is verified once for the messages of the batch that follow each other; that each is in the batch is checked each
+/// time, since the root that its way leads to is part of what was signed.
 fn check_value(compact: &Compact<'_>, parts: &Parts, signer: &Signer) -> Result<(), SignatureError> {
-    let signed = SignedFields {
-        method: compact.method,
-        parts: *parts,
-        signing_time: compact.signing_time,
-        certificate: compact.certificate,
+    let signed = compact.signed(parts);
+    let Compact { method, signing_time, value, .. } = *compact;
+    let verify = || {
+        let key = signer.path().leaf().public_key();
+        key.verify(method.scheme(), &signed.signed_bytes(), value).map_err(|error| match error {
+            KeyError::Scheme => SignatureError::Malformed("the signature method does not fit the key"),
+            _ => SignatureError::Value,
+        })
     };
-    let key = signer.path().leaf().public_key();
-    match key.verify(compact.method.scheme(), &signed.signed_bytes(), compact.value) {
-        Ok(()) => Ok(()),
-        Err(KeyError::Scheme) => Err(SignatureError::Malformed("the signature method does not fit the key")),
-        Err(_) => Err(SignatureError::Value),
+    match signed.subject {
+        Subject::Parts(_) => verify(),
+        Subject::Batch { root } => {
+            let digest = roots::digest(root, method.to_wire().into(), signing_time, value);
+            signer.roots().check(digest, verify)
+        }
     }
 }
 

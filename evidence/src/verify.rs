@@ -4,9 +4,11 @@ mod archive;
 mod checks;
 mod document;
 mod finding;
+mod hash_chain;
 mod layout;
 mod log_record;
 mod stamp;
+mod walk;
 
 use std::io::{Read, Seek};
 
@@ -19,6 +21,7 @@ use crate::report::Report;
 use archive::Archive;
 use checks::Evidence;
 use finding::{Flaw, settle, wrong};
+use hash_chain::ChainFiles;
 use stamp::Stamp;
 
 /// What a container or record says, as far as it could be read. Believe it only if the report has passed.
@@ -62,10 +65,14 @@ pub fn container(mut file: impl Read + Seek, snapshot: &VerifiedSnapshot) -> Ver
         message: part(&archive.message),
         body: archive.body.clone(),
         signatures: part(&archive.signatures),
+        hash_chain: archive
+            .hash_chain
+            .as_ref()
+            .map(|files| ChainFiles { result: part(&files.result), chain: part(&files.chain) }),
         stamp: stamp_of(&archive),
     };
     let judged = checks::judge(&evidence, snapshot, &mut report);
-    settle(&mut report, "container.layout", layout::check(&mut file, &archive, judged.document.as_ref()));
+    settle(&mut report, "container.layout", layout::check(&mut file, &archive, &judged));
     Verdict { report, statement: judged.statement }
 }
 

@@ -15,11 +15,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kogge_proto::digest::{Sha256, sha512};
+use kogge_proto::digest::{Sha256, Sha512, sha512};
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::evidence as wire;
 
 use crate::compact::{Compact, Method};
+use crate::hash_chain;
 use crate::material::Material;
 use crate::signature::{ISSUER_CERTIFICATE, OCSP_RESPONSE, Parts, SIGNING_CERTIFICATE, SignatureError};
 
@@ -28,6 +29,9 @@ pub(crate) const MESSAGE_MEDIA_TYPE: &str = "text/plain";
 
 /// Media type of the body part; what the message says of it is in the message.
 pub(crate) const BODY_MEDIA_TYPE: &str = "application/octet-stream";
+
+/// Media type of the hash chain result, X-Road's.
+pub(crate) const HASH_CHAIN_RESULT_MEDIA_TYPE: &str = "application/hash-chain-result";
 
 /// The bytes of `META-INF/signatures.xml`.
 ///
@@ -50,12 +54,7 @@ pub fn document(
     let issuers: Vec<String> =
         compact.issuers.iter().map(|issuer| find(issuer, ISSUER_CERTIFICATE)).collect::<Result<_, _>>()?;
 
-    let signed = SignedFields {
-        method: compact.method,
-        parts: *parts,
-        signing_time: compact.signing_time,
-        certificate: compact.certificate,
-    };
+    let signed = compact.signed(parts);
     let signed_info = signed.signed_info(Scope::Document);
     let signed_properties = signed.signed_properties(Scope::Document);
     let value = STANDARD.encode(compact.value);
@@ -90,11 +89,44 @@ pub fn leaf(
     Ok(kogge_proto::digest::sha256(&document(signature, parts, material)?))
 }
 
+/// The files that a batch signature needs beside [`document`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HashChain {
+    /// `sig-hashchainresult.xml`: what the signature is about.
+    pub result: Vec<u8>,
+    /// `sig-hashchain.xml`: the way from the message to it.
+    pub chain: Vec<u8>,
+}
+
+/// The hash chain of a batch signature; `None` for a signature about the message alone.
+///
+/// # Errors
+/// The signature is malformed.
+pub fn hash_chain(signature: &wire::Signature, parts: &Parts) -> Result<Option<HashChain>, SignatureError> {
+    let compact = Compact::read(signature)?;
+    Ok(compact.way.map(|way| HashChain {
+        result: hash_chain::result_document(way.root(hash_chain::own_step(parts))).into_bytes(),
+        chain: hash_chain::chain_document(parts, way).into_bytes(),
+    }))
+}
+
+/// What a signature is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Subject {
+    /// One message.
+    Parts(Parts),
+    /// The messages of a batch.
+    Batch {
+        /// Of their hash chains.
+        root: Sha256,
+    },
+}
+
 /// Everything that the signature value depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SignedFields {
     pub(crate) method: Method,
-    pub(crate) parts: Parts,
+    pub(crate) subject: Subject,
     pub(crate) signing_time: UnixMillis,
     pub(crate) certificate: Sha256,
 }
@@ -108,19 +140,14 @@ impl SignedFields {
     fn signed_info(&self, scope: Scope) -> String {
         let ds = scope.declare("ds", DS);
         let method = self.method.uri();
-        let message = part_reference(MESSAGE_REFERENCE, "/message.xml", self.parts.message.as_bytes());
-        let body = self
-            .parts
-            .body
-            .map(|body| part_reference(BODY_REFERENCE, "/attachment1", body.as_bytes()))
-            .unwrap_or_default();
+        let references = self.subject.references();
         let properties = sha512(self.signed_properties(Scope::Subtree).as_bytes());
         let properties = STANDARD.encode(properties.as_bytes());
         format!(
             "<ds:SignedInfo{ds}>\
              <ds:CanonicalizationMethod Algorithm=\"{EXC_C14N}\"></ds:CanonicalizationMethod>\
              <ds:SignatureMethod Algorithm=\"{method}\"></ds:SignatureMethod>\
-             {message}{body}\
+             {references}\
              <ds:Reference Type=\"http://uri.etsi.org/01903#SignedProperties\" URI=\"#signed-properties\">\
              <ds:Transforms><ds:Transform Algorithm=\"{EXC_C14N}\"></ds:Transform></ds:Transforms>\
              <ds:DigestMethod Algorithm=\"{SHA512}\"></ds:DigestMethod>\
@@ -134,9 +161,7 @@ impl SignedFields {
         let ds = scope.declare("ds", DS);
         let time = self.signing_time.to_xml();
         let certificate = STANDARD.encode(self.certificate.as_bytes());
-        let message = data_object_format(MESSAGE_REFERENCE, MESSAGE_MEDIA_TYPE);
-        let body =
-            self.parts.body.map(|_| data_object_format(BODY_REFERENCE, BODY_MEDIA_TYPE)).unwrap_or_default();
+        let formats = self.subject.formats();
         format!(
             "<xades:SignedProperties{xades} Id=\"signed-properties\"><xades:SignedSignatureProperties>\
              <xades:SigningTime>{time}</xades:SigningTime>\
@@ -145,9 +170,42 @@ impl SignedFields {
              <ds:DigestValue{ds}>{certificate}</ds:DigestValue>\
              </xades:CertDigest></xades:Cert></xades:SigningCertificateV2>\
              </xades:SignedSignatureProperties>\
-             <xades:SignedDataObjectProperties>{message}{body}</xades:SignedDataObjectProperties>\
+             <xades:SignedDataObjectProperties>{formats}</xades:SignedDataObjectProperties>\
              </xades:SignedProperties>"
         )
+    }
+}
+
+impl Subject {
+    fn references(&self) -> String {
+        match self {
+            Self::Parts(Parts { message, body }) => {
+                let mut references = file_reference(MESSAGE_REFERENCE, "/message.xml", message);
+                if let Some(body) = body {
+                    references += &file_reference(BODY_REFERENCE, "/attachment1", body);
+                }
+                references
+            }
+            Self::Batch { root } => {
+                let result = sha512(hash_chain::result_document(*root).as_bytes());
+                file_reference(HASH_CHAIN_RESULT_REFERENCE, "/sig-hashchainresult.xml", &result)
+            }
+        }
+    }
+
+    fn formats(&self) -> String {
+        match self {
+            Self::Parts(Parts { body, .. }) => {
+                let mut formats = data_object_format(MESSAGE_REFERENCE, MESSAGE_MEDIA_TYPE);
+                if body.is_some() {
+                    formats += &data_object_format(BODY_REFERENCE, BODY_MEDIA_TYPE);
+                }
+                formats
+            }
+            Self::Batch { .. } => {
+                data_object_format(HASH_CHAIN_RESULT_REFERENCE, HASH_CHAIN_RESULT_MEDIA_TYPE)
+            }
+        }
     }
 }
 
@@ -169,8 +227,8 @@ impl Scope {
     }
 }
 
-fn part_reference(id: &str, uri: &str, digest: &[u8]) -> String {
-    let digest = STANDARD.encode(digest);
+fn file_reference(id: &str, uri: &str, digest: &Sha512) -> String {
+    let digest = STANDARD.encode(digest.as_bytes());
     format!(
         "<ds:Reference Id=\"{id}\" URI=\"{uri}\">\
          <ds:DigestMethod Algorithm=\"{SHA512}\"></ds:DigestMethod>\
@@ -178,7 +236,7 @@ fn part_reference(id: &str, uri: &str, digest: &[u8]) -> String {
     )
 }
 
-/// EN 319 132-1 clause 6.3 asks for one per signed part, with its media type.
+/// EN 319 132-1 clause 6.3 asks for one per signed file, with its media type.
 fn data_object_format(reference: &str, media_type: &str) -> String {
     format!(
         "<xades:DataObjectFormat ObjectReference=\"#{reference}\">\
@@ -201,13 +259,14 @@ fn certificate_values(issuers: &[String]) -> String {
 
 const MESSAGE_REFERENCE: &str = "reference-message";
 const BODY_REFERENCE: &str = "reference-attachment1";
+const HASH_CHAIN_RESULT_REFERENCE: &str = "reference-hashchainresult";
 
 pub(crate) const ASIC: &str = "http://uri.etsi.org/02918/v1.2.1#";
 pub(crate) const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
 const XADES: &str = "http://uri.etsi.org/01903/v1.3.2#";
 const EXC_C14N: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
 pub(crate) const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
-const SHA512: &str = "http://www.w3.org/2001/04/xmlenc#sha512";
+pub(crate) const SHA512: &str = "http://www.w3.org/2001/04/xmlenc#sha512";
 
 #[cfg(test)]
 mod tests;

@@ -32,6 +32,13 @@ pub const MATERIAL_ITEM_BYTES_MAX: usize = 16 * 1024;
 /// Longest certification path below the approved CA: leaf and at most three intermediates.
 pub const PATH_DEPTH_MAX: usize = 4;
 
+/// Most messages under one signature. A message's share in a P-256 signature and its check is then below 2 µs, and its way to the
+/// root has at most [`SIGNATURE_BATCH_DEPTH_MAX`] steps of 32 bytes.
+pub const SIGNATURE_BATCH_MAX: usize = 64;
+
+/// Most steps from a message to the root of its signature batch: the depth of a binary tree of [`SIGNATURE_BATCH_MAX`] leaves.
+pub const SIGNATURE_BATCH_DEPTH_MAX: usize = SIGNATURE_BATCH_MAX.ilog2() as usize;
+
 /// Largest registry snapshot that is fetched or read: room for 100,000 members.
 pub const SNAPSHOT_BYTES_MAX: usize = 256 * 1024 * 1024;
 

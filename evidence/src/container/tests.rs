@@ -29,6 +29,7 @@ fn record(body: Option<Place>) -> MessageRecord {
             certificate_sha256: named("certificate"),
             ocsp_sha256: named("OCSP response"),
             issuer_sha256: vec![],
+            batch: None,
         }),
         ..MessageRecord::default()
     }

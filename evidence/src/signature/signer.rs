@@ -11,6 +11,7 @@ use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::evidence as wire;
 use std::sync::Arc;
 
+use super::roots::VerifiedRoots;
 use super::{Expected, ISSUER_CERTIFICATE, OCSP_RESPONSE, SIGNING_CERTIFICATE, SignatureError};
 use crate::compact::Compact;
 use crate::material::Material;
@@ -23,7 +24,8 @@ pub struct Names {
     issuers: Vec<Sha256>,
 }
 
-/// A member's signing certificate that leads to an approved CA, with an OCSP response that says good. Holds nothing of any message.
+/// A member's signing certificate that leads to an approved CA, with an OCSP response that says good. Holds nothing of any
+/// message, but knows the last batches that were found to be signed by it.
 #[derive(Debug)]
 pub struct Signer {
     names: Names,
@@ -32,6 +34,7 @@ pub struct Signer {
     answer: KnownAnswer,
     /// The named items, in the order of the names.
     items: Vec<Bytes>,
+    roots: VerifiedRoots,
 }
 
 impl Names {
@@ -75,7 +78,7 @@ impl Signer {
         let member = profile::signing_member(&certificate).map_err(PathError::from)?;
         let answer = KnownAnswer::verify(ocsp, &path, freshness, signing_time)?;
         answer.status().check_freshness(freshness, now)?;
-        Ok(Self { names, member, path, answer, items })
+        Ok(Self { names, member, path, answer, items, roots: VerifiedRoots::default() })
     }
 
     /// Whether [`Signer::establish`] would find the same again: only names and items, the approval of the CA and the dates can have
@@ -102,6 +105,10 @@ impl Signer {
             return Ok(());
         }
         Err(SignatureError::OtherMember { expected: expected.clone(), found: self.member.clone() })
+    }
+
+    pub(super) fn roots(&self) -> &VerifiedRoots {
+        &self.roots
     }
 
     /// What the signature names, and nothing else.

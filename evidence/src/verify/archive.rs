@@ -9,8 +9,10 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::document::XML_BYTES_MAX;
 use super::finding::{Finding, Flaw, settle, wrong};
+use super::hash_chain::{self, ChainFiles};
 use crate::container::{
-    BODY, EVIDENCE_RECORD, EVIDENCE_RECORD_MANIFEST, MANIFEST, MEDIA_TYPE, MESSAGE, MIMETYPE, SIGNATURES,
+    BODY, EVIDENCE_RECORD, EVIDENCE_RECORD_MANIFEST, HASH_CHAIN, HASH_CHAIN_RESULT, MANIFEST, MEDIA_TYPE,
+    MESSAGE, MIMETYPE, SIGNATURES,
 };
 use crate::report::Report;
 use crate::stored_zip::Entry;
@@ -23,6 +25,8 @@ pub(super) struct Archive {
     pub(super) body: Option<Result<Sha512, Flaw>>,
     /// The signature document.
     pub(super) signatures: Result<Vec<u8>, Flaw>,
+    /// The files of a hash chain; `None` if there is neither.
+    pub(super) hash_chain: Option<ChainFiles<Vec<u8>>>,
     /// The manifest.
     pub(super) manifest: Result<Vec<u8>, Flaw>,
     /// The evidence record; `None` if there is no such entry.
@@ -43,6 +47,7 @@ pub(super) fn read(file: impl Read + Seek, report: &mut Report) -> Archive {
             message: Err(missing.clone()),
             body: Some(Err(missing.clone())),
             signatures: Err(missing.clone()),
+            hash_chain: None,
             manifest: Err(missing.clone()),
             evidence_record: Some(Err(missing.clone())),
             evidence_record_manifest: Some(Err(missing)),
@@ -55,10 +60,15 @@ pub(super) fn read(file: impl Read + Seek, report: &mut Report) -> Archive {
     let has = |name| zip.index_for_name(name).is_some();
     let (has_body, has_record, has_record_manifest) =
         (has(BODY), has(EVIDENCE_RECORD), has(EVIDENCE_RECORD_MANIFEST));
+    let has_hash_chain = has(HASH_CHAIN_RESULT) || has(HASH_CHAIN);
     Archive {
         message: whole(&mut zip, MESSAGE, MESSAGE_BYTES_MAX),
         body: has_body.then(|| digest(&mut zip, BODY)),
         signatures: whole(&mut zip, SIGNATURES, XML_BYTES_MAX),
+        hash_chain: has_hash_chain.then(|| ChainFiles {
+            result: whole(&mut zip, HASH_CHAIN_RESULT, hash_chain::XML_BYTES_MAX),
+            chain: whole(&mut zip, HASH_CHAIN, hash_chain::XML_BYTES_MAX),
+        }),
         manifest: whole(&mut zip, MANIFEST, MANIFEST_BYTES_MAX),
         evidence_record: has_record.then(|| whole(&mut zip, EVIDENCE_RECORD, EVIDENCE_RECORD_BYTES_MAX)),
         evidence_record_manifest: has_record_manifest
@@ -110,6 +120,9 @@ fn check_names<R: Read + Seek>(zip: &ZipArchive<R>) -> Finding<()> {
     let mut expected = vec![MIMETYPE, MESSAGE];
     expected.extend(has(BODY).then_some(BODY));
     expected.extend([MANIFEST, SIGNATURES]);
+    if has(HASH_CHAIN_RESULT) || has(HASH_CHAIN) {
+        expected.extend([HASH_CHAIN_RESULT, HASH_CHAIN]);
+    }
     if has(EVIDENCE_RECORD) || has(EVIDENCE_RECORD_MANIFEST) {
         expected.extend([EVIDENCE_RECORD, EVIDENCE_RECORD_MANIFEST]);
     }
@@ -181,7 +194,7 @@ fn entries<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Vec<Entry> {
         .collect()
 }
 
-/// A container has seven entries; a little more is read so that the report can say what is too much.
+/// A container has at most nine entries; a little more is read so that the report can say what is too much.
 const ENTRIES_MAX: usize = 16;
 /// The manifests have less than a thousand bytes.
 const MANIFEST_BYTES_MAX: usize = 4096;

@@ -15,7 +15,9 @@ use kogge_proto::time::UnixMillis;
 use super::Statement;
 use super::document::{self, EXCLUSIVE_C14N, Reference, SignatureDocument};
 use super::finding::{Finding, Flaw, depend, need, settle, wrong};
+use super::hash_chain::{self, ChainFiles, HashChain};
 use super::stamp::{self, Stamp};
+use super::walk::Digest;
 use crate::report::Report;
 
 /// What is to be checked, from a container or a log record; parts that could not be read carry the reason.
@@ -26,6 +28,8 @@ pub(super) struct Evidence<'a> {
     pub(super) body: Option<Result<Sha512, Flaw>>,
     /// The signature document.
     pub(super) signatures: Result<&'a [u8], Flaw>,
+    /// Result and chain of a batch signature; `None` if there is neither.
+    pub(super) hash_chain: Option<ChainFiles<&'a [u8]>>,
     /// The timestamp.
     pub(super) stamp: Result<Stamp<'a>, Flaw>,
 }
@@ -38,6 +42,8 @@ pub(super) struct Judged {
     pub(super) message: Option<AnyMessage>,
     /// The signature document, if it has the expected structure.
     pub(super) document: Option<SignatureDocument>,
+    /// The hash chain of a batch signature, if it leads to the signed result.
+    pub(super) hash_chain: Option<HashChain>,
 }
 
 /// Makes every check that does not depend on what stands around the evidence.
@@ -47,8 +53,10 @@ pub(super) fn judge(evidence: &Evidence<'_>, snapshot: &VerifiedSnapshot, report
 
     let references =
         settle(report, "signature.references", references(document.as_ref(), evidence.body.is_some()));
-    settle(report, "signature.digest.message", message_digest(&evidence.message, references.as_ref()));
-    settle(report, "signature.digest.attachment", body_digest(evidence.body.as_ref(), references.as_ref()));
+    let chained = settle(report, "signature.hash_chain", chained(evidence, references.as_ref()));
+    let parts = chained.as_ref().map(|chained| &chained.parts);
+    settle(report, "signature.digest.message", message_digest(&evidence.message, parts));
+    settle(report, "signature.digest.attachment", body_digest(evidence.body.as_ref(), parts));
     settle(report, "signature.signed_properties", signed_properties(document.as_ref(), references.as_ref()));
 
     let certificate = settle(report, "signature.certificate", certificate(document.as_ref()));
@@ -62,7 +70,12 @@ pub(super) fn judge(evidence: &Evidence<'_>, snapshot: &VerifiedSnapshot, report
     let timestamp = stamp::judge(&evidence.stamp, &evidence.signatures, signing_time, snapshot, report);
     settle(report, "registry.instance", instance(message.as_ref(), snapshot));
     settle(report, "registry.time", registry_time(signing_time, snapshot));
-    Judged { statement: statement(message.as_ref(), signer, signing_time, timestamp), message, document }
+    Judged {
+        statement: statement(message.as_ref(), signer, signing_time, timestamp),
+        message,
+        document,
+        hash_chain: chained.and_then(|chained| chained.chain),
+    }
 }
 
 fn statement(
@@ -111,45 +124,116 @@ fn parse_document(bytes: &Result<&[u8], Flaw>) -> Finding<SignatureDocument> {
 
 /// The digests of the references, by what they are about.
 struct References {
-    message: Vec<u8>,
-    body: Option<Vec<u8>>,
+    subject: Subject,
     signed_properties: Vec<u8>,
 }
 
-/// The signature is about exactly the message, the body if there is one, and its own signed properties; each digest is over the part
-/// itself, not over something that a transform makes of it.
+/// What the signature is about, beside its own properties.
+enum Subject {
+    /// The parts of one message.
+    Parts(PartDigests),
+    /// The result of a hash chain: the messages of a batch.
+    HashChainResult(Vec<u8>),
+}
+
+/// The signed digests of the parts.
+#[derive(Clone)]
+struct PartDigests {
+    message: Vec<u8>,
+    body: Option<Vec<u8>>,
+}
+
+/// The signature is about exactly the message and the body if there is one, or about exactly the result of a hash chain; and about its own
+/// signed properties. Each digest is over the file itself, not over something that a transform makes of it.
 fn references(document: Option<&SignatureDocument>, has_body: bool) -> Finding<References> {
     let document = need(document, "signature.xml")?;
     let mut rest = document.references.iter();
     let mut next = |what: &str| rest.next().ok_or_else(|| wrong(format!("there is no reference to {what}")));
-    let message = part_digest(next(MESSAGE_URI)?, MESSAGE_URI)?;
-    let body = has_body
-        .then(|| next(BODY_URI).and_then(|reference| part_digest(reference, BODY_URI)))
-        .transpose()?;
+    let first = next(MESSAGE_URI)?;
+    let (subject, files, words) = if first.uri == HASH_CHAIN_RESULT_URI {
+        let result = file_digest(first, HASH_CHAIN_RESULT_URI)?;
+        (Subject::HashChainResult(result), 1, "exactly the result of a hash chain and signed properties")
+    } else {
+        let message = file_digest(first, MESSAGE_URI)?;
+        let body = has_body
+            .then(|| next(BODY_URI).and_then(|reference| file_digest(reference, BODY_URI)))
+            .transpose()?;
+        let words = if has_body {
+            "exactly message, body and signed properties"
+        } else {
+            "exactly message and signed properties"
+        };
+        (Subject::Parts(PartDigests { message, body }), 1 + usize::from(has_body), words)
+    };
     let signed_properties = signed_properties_digest(next("the signed properties")?, document)?;
     if let Some(more) = rest.next() {
         return Err(wrong(format!("there is a reference to {:?} too many", more.uri)));
     }
-    let parts = document.references.iter().take(1 + usize::from(has_body));
-    if !parts.map(|reference| reference.id.as_ref()).eq(document.formats.iter().map(Some)) {
-        return Err(wrong("the data object formats are not about the parts, in their order"));
+    let files = document.references.iter().take(files);
+    if !files.map(|reference| reference.id.as_ref()).eq(document.formats.iter().map(Some)) {
+        return Err(wrong("the data object formats are not about the signed files, in their order"));
     }
-    let words = if has_body {
-        "exactly message, body and signed properties"
-    } else {
-        "exactly message and signed properties"
-    };
-    Ok((References { message, body, signed_properties }, words.to_owned()))
+    Ok((References { subject, signed_properties }, words.to_owned()))
 }
 
-fn part_digest(reference: &Reference, uri: &str) -> Result<Vec<u8>, Flaw> {
+/// The signed digests of the parts, with the chain that leads from them to the signature if there is one.
+struct Chained {
+    parts: PartDigests,
+    chain: Option<HashChain>,
+}
+
+/// A signature about a hash chain's result has that chain, and it is about exactly the parts; another one has none.
+fn chained(evidence: &Evidence<'_>, references: Option<&References>) -> Finding<Chained> {
+    let references = need(references, "signature.references")?;
+    match (&references.subject, &evidence.hash_chain) {
+        (Subject::Parts(parts), None) => {
+            let chained = Chained { parts: parts.clone(), chain: None };
+            Ok((chained, "the signature is about this message alone".to_owned()))
+        }
+        (Subject::Parts(_), Some(_)) => Err(wrong("there is a hash chain that the signature is not about")),
+        (Subject::HashChainResult(_), None) => {
+            Err(wrong("there is no hash chain that leads to what was signed"))
+        }
+        (Subject::HashChainResult(digest), Some(files)) => follow(files, digest, evidence.body.is_some()),
+    }
+}
+
+/// The way from the parts to the signed result.
+fn follow(files: &ChainFiles<&[u8]>, signed: &[u8], has_body: bool) -> Finding<Chained> {
+    let result = files.result.as_ref().map_err(Clone::clone)?;
+    let chain = files.chain.as_ref().map_err(Clone::clone)?;
+    if sha512(result).as_bytes() != signed {
+        return Err(wrong("the result of the hash chain is not what was signed"));
+    }
+    let chain = hash_chain::read(result, chain).map_err(wrong)?;
+    let parts = chained_parts(&chain, has_body)?;
+    let words = format!("{} steps lead from the parts to the signed result of a batch", chain.steps().len());
+    Ok((Chained { parts, chain: Some(chain) }, words))
+}
+
+fn chained_parts(chain: &HashChain, has_body: bool) -> Result<PartDigests, Flaw> {
+    let mut rest = chain.data();
+    let mut next = |uri: &str| {
+        let data = rest.next().filter(|data| data.uri == uri);
+        let data = data.ok_or_else(|| wrong(format!("the hash chain is not about {uri} at its place")))?;
+        sha512_value(uri, &data.digest)
+    };
+    let message = next(MESSAGE_URI)?;
+    let body = has_body.then(|| next(BODY_URI)).transpose()?;
+    match rest.next() {
+        None => Ok(PartDigests { message, body }),
+        Some(more) => Err(wrong(format!("the hash chain is about {:?} as well", more.uri))),
+    }
+}
+
+fn file_digest(reference: &Reference, uri: &str) -> Result<Vec<u8>, Flaw> {
     if reference.uri != uri {
         return Err(wrong(format!("the reference to {uri} is about {:?}", reference.uri)));
     }
     if reference.kind.is_some() || !reference.transforms.is_empty() {
         return Err(wrong(format!("the reference to {uri} has a type or transforms")));
     }
-    sha512_value(reference)
+    sha512_value(&reference.uri, &reference.digest)
 }
 
 fn signed_properties_digest(reference: &Reference, document: &SignatureDocument) -> Result<Vec<u8>, Flaw> {
@@ -159,26 +243,26 @@ fn signed_properties_digest(reference: &Reference, document: &SignatureDocument)
     {
         return Err(wrong("the last reference is not to the signed properties in exclusive canonical form"));
     }
-    sha512_value(reference)
+    sha512_value(&reference.uri, &reference.digest)
 }
 
-fn sha512_value(reference: &Reference) -> Result<Vec<u8>, Flaw> {
-    if reference.digest.method == SHA512 && reference.digest.value.len() == Sha512::LEN {
-        Ok(reference.digest.value.clone())
+fn sha512_value(uri: &str, digest: &Digest) -> Result<Vec<u8>, Flaw> {
+    if digest.method == SHA512 && digest.value.len() == Sha512::LEN {
+        Ok(digest.value.clone())
     } else {
-        Err(wrong(format!("the digest of {:?} is not SHA-512", reference.uri)))
+        Err(wrong(format!("the digest of {uri:?} is not SHA-512")))
     }
 }
 
-fn message_digest(message: &Result<&[u8], Flaw>, references: Option<&References>) -> Finding<()> {
-    let references = need(references, "signature.references")?;
+fn message_digest(message: &Result<&[u8], Flaw>, parts: Option<&PartDigests>) -> Finding<()> {
+    let parts = need(parts, "signature.hash_chain")?;
     let message = depend(message)?;
-    compare(&sha512(message), &references.message, "the message")
+    compare(&sha512(message), &parts.message, "the message")
 }
 
-fn body_digest(body: Option<&Result<Sha512, Flaw>>, references: Option<&References>) -> Finding<()> {
-    let references = need(references, "signature.references")?;
-    match (body, &references.body) {
+fn body_digest(body: Option<&Result<Sha512, Flaw>>, parts: Option<&PartDigests>) -> Finding<()> {
+    let parts = need(parts, "signature.hash_chain")?;
+    match (body, &parts.body) {
         (Some(body), Some(signed)) => compare(body.as_ref().map_err(Clone::clone)?, signed, "the body"),
         (None, None) => Ok(((), "the message has no body".to_owned())),
         (Some(_), None) | (None, Some(_)) => {
@@ -315,6 +399,7 @@ fn registry_time(signing_time: Option<UnixMillis>, snapshot: &VerifiedSnapshot) 
 // The verifier has its own names: a mistake in the template's must not vouch for itself.
 const MESSAGE_URI: &str = "/message.xml";
 const BODY_URI: &str = "/attachment1";
+const HASH_CHAIN_RESULT_URI: &str = "/sig-hashchainresult.xml";
 const SIGNED_PROPERTIES_TYPE: &str = "http://uri.etsi.org/01903#SignedProperties";
 const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
 const SHA512: &str = "http://www.w3.org/2001/04/xmlenc#sha512";

@@ -1,16 +1,12 @@
 //! Reading `META-INF/signatures.xml` into its fields: one signature of exactly the expected structure.
-//!
-//! Elements are walked in order and every child and attribute must be an expected one, so there is no place for a second signature, a
-//! wrapped one, or an element that this reader takes for another than a different reader would. Nothing is looked up by Id.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use kogge_proto::limits::{MATERIAL_ITEM_BYTES_MAX, MATERIAL_ITEMS_MAX};
 use kogge_proto::time::UnixMillis;
-use roxmltree::{Document, Node, ParsingOptions};
+use roxmltree::Node;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::walk::{self, DS, Digest, Walk, algorithm, attribute, base64, only, read_digest, text};
 use crate::c14n;
 
 /// What the document says. Only well-formedness has been judged.
@@ -55,34 +51,13 @@ pub(super) struct Reference {
     pub(super) digest: Digest,
 }
 
-/// A digest with the URI of its method.
-pub(super) struct Digest {
-    /// URI.
-    pub(super) method: String,
-    /// The value.
-    pub(super) value: Vec<u8>,
-}
-
 /// Reads the document.
 ///
 /// # Errors
 /// In words, what is not as expected.
 pub(super) fn read(xml: &[u8]) -> Result<SignatureDocument, String> {
-    if xml.len() > XML_BYTES_MAX {
-        return Err(format!("the document is larger than {XML_BYTES_MAX} bytes"));
-    }
-    let text = std::str::from_utf8(xml).map_err(|_| "the document is not UTF-8".to_owned())?;
-    // Without a DTD there are no entities either.
-    let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, entity_resolver: None };
-    let document = Document::parse_with_options(text, options)
-        .map_err(|error| format!("not acceptable XML: {error}"))?;
-    no_repeated_id(&document)?;
-
-    let root = document.root_element();
-    if !root.has_tag_name((ASIC, "XAdESSignatures")) || document.root().children().count() != 1 {
-        return Err("the document is not one asic:XAdESSignatures".to_owned());
-    }
-    let mut root = Walk::into(root, &[])?;
+    let document = walk::parse(xml, XML_BYTES_MAX, NODES_MAX)?;
+    let mut root = Walk::into(walk::root(&document, ASIC, "XAdESSignatures")?, &[])?;
     let signature = root.take(DS, "Signature")?;
     root.end()?;
     read_signature(signature)
@@ -213,11 +188,6 @@ fn read_unsigned_properties(unsigned: Node<'_, '_>) -> Result<(Vec<Vec<u8>>, Vec
     Ok((issuers, base64(ocsp, &[])?))
 }
 
-fn read_digest(parts: &mut Walk<'_, '_>) -> Result<Digest, String> {
-    let method = algorithm(parts.take(DS, "DigestMethod")?)?.to_owned();
-    Ok(Digest { method, value: base64(parts.take(DS, "DigestValue")?, &[])? })
-}
-
 /// `2026-11-24T03:02:01Z` and no other form of the same time.
 fn read_time(text: &str) -> Result<UnixMillis, String> {
     let wrong = || format!("the signing time {text:?} is not of the form 2026-11-24T03:02:01Z");
@@ -226,108 +196,8 @@ fn read_time(text: &str) -> Result<UnixMillis, String> {
     if time.to_xml() == text { Ok(time) } else { Err(wrong()) }
 }
 
-/// The children of an element in order; each must be asked for.
-struct Walk<'a, 'input> {
-    parent: &'a str,
-    children: std::iter::Peekable<std::vec::IntoIter<Node<'a, 'input>>>,
-}
-
-impl<'a, 'input> Walk<'a, 'input> {
-    /// Into an element that has no attributes but these, and no children but elements.
-    fn into(element: Node<'a, 'input>, attributes: &[&str]) -> Result<Self, String> {
-        only_attributes(element, attributes)?;
-        let parent = element.tag_name().name();
-        let children: Vec<_> = element.children().collect();
-        if children.iter().any(|child| !child.is_element()) {
-            return Err(format!("{parent} has text, a comment or an instruction between its elements"));
-        }
-        Ok(Self { parent, children: children.into_iter().peekable() })
-    }
-
-    /// The next child, which must be this element.
-    fn take(&mut self, namespace: &str, name: &str) -> Result<Node<'a, 'input>, String> {
-        self.take_if(namespace, name).ok_or_else(|| format!("{} lacks {name} at its place", self.parent))
-    }
-
-    /// The next child if it is this element.
-    fn take_if(&mut self, namespace: &str, name: &str) -> Option<Node<'a, 'input>> {
-        self.children.next_if(|child| child.has_tag_name((namespace, name)))
-    }
-
-    /// There must be no more children.
-    fn end(mut self) -> Result<(), String> {
-        match self.children.next() {
-            None => Ok(()),
-            Some(child) => Err(format!("{} must not have {} here", self.parent, child.tag_name().name())),
-        }
-    }
-}
-
-/// The only child of an element with these attributes.
-fn only<'a, 'input>(
-    element: Node<'a, 'input>,
-    attributes: &[&str],
-    namespace: &str,
-    name: &str,
-) -> Result<Node<'a, 'input>, String> {
-    let mut children = Walk::into(element, attributes)?;
-    let child = children.take(namespace, name)?;
-    children.end()?;
-    Ok(child)
-}
-
-/// The algorithm of an element that has nothing else: no parameters, no inclusive prefix list.
-fn algorithm<'a>(element: Node<'a, '_>) -> Result<&'a str, String> {
-    Walk::into(element, &["Algorithm"])?.end()?;
-    attribute(element, "Algorithm")
-}
-
-fn attribute<'a>(element: Node<'a, '_>, name: &str) -> Result<&'a str, String> {
-    element.attribute(name).ok_or_else(|| format!("{} lacks its {name}", element.tag_name().name()))
-}
-
-fn only_attributes(element: Node<'_, '_>, allowed: &[&str]) -> Result<(), String> {
-    match element.attributes().find(|found| found.namespace().is_some() || !allowed.contains(&found.name())) {
-        None => Ok(()),
-        Some(found) => {
-            Err(format!("{} must not have the attribute {}", element.tag_name().name(), found.name()))
-        }
-    }
-}
-
-/// The text of an element that has nothing else.
-fn text<'a>(element: Node<'a, '_>, attributes: &[&str]) -> Result<&'a str, String> {
-    only_attributes(element, attributes)?;
-    let mut children = element.children();
-    match (children.next(), children.next()) {
-        (Some(child), None) if child.is_text() => Ok(child.text().unwrap_or_default()),
-        _ => Err(format!("{} is not plain text", element.tag_name().name())),
-    }
-}
-
-/// Base64 in one line, with padding, in its only encoding.
-fn base64(element: Node<'_, '_>, attributes: &[&str]) -> Result<Vec<u8>, String> {
-    STANDARD
-        .decode(text(element, attributes)?)
-        .map_err(|error| format!("{} is not base64: {error}", element.tag_name().name()))
-}
-
 fn canonical(element: Node<'_, '_>) -> Result<Vec<u8>, String> {
     c14n::exclusive(element).map_err(|error| error.to_string())
-}
-
-/// Ids in any of the spellings that some reader takes for an Id.
-fn no_repeated_id(document: &Document<'_>) -> Result<(), String> {
-    let mut seen = std::collections::BTreeSet::new();
-    for element in document.descendants().filter(Node::is_element) {
-        for attribute in element.attributes().filter(|attribute| attribute.name().eq_ignore_ascii_case("id"))
-        {
-            if !seen.insert(attribute.value()) {
-                return Err(format!("the Id {:?} stands twice", attribute.value()));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Certificates and an OCSP response in base64, and the rest.
@@ -337,7 +207,6 @@ const NODES_MAX: u32 = 400;
 
 // The verifier has its own names: a mistake in the template's must not vouch for itself.
 const ASIC: &str = "http://uri.etsi.org/02918/v1.2.1#";
-const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
 const XADES: &str = "http://uri.etsi.org/01903/v1.3.2#";
 pub(super) const EXCLUSIVE_C14N: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
 

@@ -10,18 +10,20 @@ use kogge_proto::digest::{Sha512, sha256, sha512};
 use kogge_proto::wire::evidence as wire;
 
 use super::archive::Archive;
+use super::checks::Judged;
 use super::document::SignatureDocument;
 use super::finding::{Finding, Flaw, depend, need, wrong};
+use super::hash_chain;
 use crate::container;
 use crate::material::Material;
 use crate::signature::Parts;
 use crate::stored_zip;
-use crate::xades;
+use crate::xades::{self, HashChain};
 
 /// `container.manifest`: the manifests say of the parts what they must.
 pub(super) fn manifests(archive: &Archive) -> Finding<()> {
     let manifest = archive.manifest.as_ref().map_err(Clone::clone)?;
-    if manifest != container::manifest(archive.body.is_some()).as_bytes() {
+    if manifest != container::manifest(archive.body.is_some(), archive.hash_chain.is_some()).as_bytes() {
         return Err(wrong("the manifest does not list exactly the parts with their types"));
     }
     let Some(of_record) = &archive.evidence_record_manifest else {
@@ -36,15 +38,17 @@ pub(super) fn manifests(archive: &Archive) -> Finding<()> {
 }
 
 /// `container.layout`.
-pub(super) fn check(
-    file: impl Read + Seek,
-    archive: &Archive,
-    document: Option<&SignatureDocument>,
-) -> Finding<()> {
-    let document = need(document, "signature.xml")?;
-    let signatures = depend(&archive.signatures)?;
-    if rewritten(archive, document)? != *signatures {
+pub(super) fn check(file: impl Read + Seek, archive: &Archive, judged: &Judged) -> Finding<()> {
+    let document = need(judged.document.as_ref(), "signature.xml")?;
+    let written = rewritten(archive, document, judged.hash_chain.as_ref())?;
+    if written.signatures != *depend(&archive.signatures)? {
         return Err(wrong("the signature document is not written as its content would be"));
+    }
+    match (&archive.hash_chain, written.hash_chain) {
+        (None, None) => (),
+        (Some(files), Some(HashChain { result, chain }))
+            if result == *depend(&files.result)? && chain == *depend(&files.chain)? => {}
+        _ => return Err(wrong("the hash chain is not written as its content would be")),
     }
     if archive.entries.is_empty() {
         return Err(Flaw::Missing("not checked: the entries cannot be read".to_owned()));
@@ -58,8 +62,18 @@ pub(super) fn check(
     }
 }
 
-/// The document that follows from what was read.
-fn rewritten(archive: &Archive, document: &SignatureDocument) -> Result<Vec<u8>, Flaw> {
+/// What the writer makes of a signature.
+struct Rewritten {
+    signatures: Vec<u8>,
+    hash_chain: Option<HashChain>,
+}
+
+/// The documents that follow from what was read.
+fn rewritten(
+    archive: &Archive,
+    document: &SignatureDocument,
+    hash_chain: Option<&hash_chain::HashChain>,
+) -> Result<Rewritten, Flaw> {
     let message = sha512(depend(&archive.message)?);
     let body: Option<Sha512> = archive.body.as_ref().map(depend).transpose()?.copied();
     let method = match document.method.rsplit_once('#').map(|(_, name)| name) {
@@ -68,6 +82,11 @@ fn rewritten(archive: &Archive, document: &SignatureDocument) -> Result<Vec<u8>,
         Some("eddsa-ed25519") => wire::SignatureMethod::Ed25519,
         _ => return Err(wrong("the signature method is not one of this project's")),
     };
+    let batch = hash_chain.map(|chain| {
+        let (siblings, left) =
+            chain.siblings().ok_or_else(|| wrong("the hash chain is not a way through a binary tree"))?;
+        Ok(wire::BatchProof { siblings, left })
+    });
     let digest = |item: &Vec<u8>| sha256(item).as_bytes().to_vec();
     let signature = wire::Signature {
         method: method.into(),
@@ -76,9 +95,14 @@ fn rewritten(archive: &Archive, document: &SignatureDocument) -> Result<Vec<u8>,
         certificate_sha256: digest(&document.certificate),
         ocsp_sha256: digest(&document.ocsp),
         issuer_sha256: document.issuers.iter().map(digest).collect(),
+        batch: batch.transpose()?,
     };
     let items = [&document.certificate, &document.ocsp].into_iter().chain(&document.issuers);
     let material = wire::Material { items: items.map(|item| Bytes::copy_from_slice(item)).collect() };
     let material = Material::new(&material).map_err(wrong)?;
-    xades::document(&signature, &Parts { message, body }, &material).map_err(wrong)
+    let parts = Parts { message, body };
+    Ok(Rewritten {
+        signatures: xades::document(&signature, &parts, &material).map_err(wrong)?,
+        hash_chain: xades::hash_chain(&signature, &parts).map_err(wrong)?,
+    })
 }

@@ -10,21 +10,27 @@ use kogge_proto::wire::log::{Direction, MessageRecord};
 
 use super::checks::{self, Evidence};
 use super::finding::{Finding, Flaw, need, settle, wrong};
+use super::hash_chain::ChainFiles;
 use super::stamp::{Batch, Stamp};
 use super::{LogRecord, Statement, Verdict};
 use crate::container;
 use crate::material::Material;
 use crate::report::Report;
-use crate::xades;
+use crate::xades::{self, HashChain};
 
 /// All checks of the record.
 pub(super) fn check(record: &LogRecord<'_>, batch: Option<&Batch>, snapshot: &VerifiedSnapshot) -> Verdict {
     let mut report = Report::new();
     let signatures = signatures(record);
+    let hash_chain = hash_chain(record.record);
     let evidence = Evidence {
         message: Ok(&record.record.message),
         body: body(record),
         signatures: signatures.as_deref().map_err(Clone::clone),
+        hash_chain: hash_chain.as_ref().map(|files| ChainFiles {
+            result: Ok(files.result.as_slice()),
+            chain: Ok(files.chain.as_slice()),
+        }),
         stamp: stamp(record, batch),
     };
     let judged = checks::judge(&evidence, snapshot, &mut report);
@@ -38,6 +44,12 @@ fn signatures(record: &LogRecord<'_>) -> Result<Vec<u8>, Flaw> {
     let parts = container::parts_of(record.record).map_err(wrong)?;
     let material = Material::new(record.material).map_err(wrong)?;
     xades::document(signature, &parts, &material).map_err(wrong)
+}
+
+/// Of a signature that cannot be written out there is none; `signature.xml` says why.
+fn hash_chain(record: &MessageRecord) -> Option<HashChain> {
+    let parts = container::parts_of(record).ok()?;
+    xades::hash_chain(record.signature.as_ref()?, &parts).ok()?
 }
 
 /// The body as it lies on the disk now, if its length is the recorded one.

@@ -21,6 +21,7 @@ fn signature(issuers: &[&[u8]]) -> wire::Signature {
         certificate_sha256: sha256(CERTIFICATE).as_bytes().to_vec(),
         ocsp_sha256: sha256(OCSP).as_bytes().to_vec(),
         issuer_sha256: issuers.iter().map(|issuer| sha256(issuer).as_bytes().to_vec()).collect(),
+        batch: None,
     }
 }
 
@@ -66,12 +67,7 @@ fn the_method_shows_in_the_signature() {
 fn the_subtrees_are_those_of_the_document() {
     let compact = signature(&ISSUERS);
     let compact = Compact::read(&compact).unwrap();
-    let signed = SignedFields {
-        method: compact.method,
-        parts: parts(true),
-        signing_time: compact.signing_time,
-        certificate: compact.certificate,
-    };
+    let signed = compact.signed(&parts(true));
     let document =
         String::from_utf8(document(&signature(&ISSUERS), &parts(true), &everything()).unwrap()).unwrap();
     let declarations = [format!(" xmlns:ds=\"{DS}\""), format!(" xmlns:xades=\"{XADES}\"")];

@@ -234,9 +234,9 @@ fn nonsense_is_refused_without_panic() {
 }
 
 /// Names and contents.
-type Entries = Vec<(String, Vec<u8>)>;
+pub(crate) type Entries = Vec<(String, Vec<u8>)>;
 
-fn entries(container: &[u8]) -> Entries {
+pub(crate) fn entries(container: &[u8]) -> Entries {
     let mut archive = ZipArchive::new(Cursor::new(container)).unwrap();
     (0..archive.len())
         .map(|index| {
@@ -249,7 +249,7 @@ fn entries(container: &[u8]) -> Entries {
 }
 
 /// The container with one entry changed in place and its checksums made right again.
-fn repaired(container: &[u8], name: &str, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+pub(crate) fn repaired(container: &[u8], name: &str, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let mut archive = ZipArchive::new(Cursor::new(container)).unwrap();
     let entry = archive.by_name(name).unwrap();
     let place = |at: u64| usize::try_from(at).unwrap();
@@ -266,7 +266,7 @@ fn repaired(container: &[u8], name: &str, change: impl FnOnce(&mut [u8])) -> Vec
     altered
 }
 
-fn pack(parts: &[(String, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
+pub(crate) fn pack(parts: &[(String, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in parts {
         zip.start_file(name, SimpleFileOptions::default().compression_method(method)).unwrap();

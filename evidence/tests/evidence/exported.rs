@@ -9,7 +9,7 @@ use kogge_certs::trust::{ApprovedCa, ApprovedTsa};
 use kogge_evidence::container;
 use kogge_evidence::evidence_record::batch_root;
 use kogge_evidence::material::Material;
-use kogge_evidence::signature::{Credential, Parts, sign};
+use kogge_evidence::signature::{Credential, Parts, Signed, sign, sign_batch};
 use kogge_evidence::verify::{self, LogRecord, Verdict};
 use kogge_evidence::xades;
 use kogge_proto::digest::{Sha256, sha256, sha512};
@@ -54,20 +54,31 @@ impl Exported {
 
     /// A record signed now by this credential, stamped in a batch with others.
     pub(crate) fn signed(world: World, which: Which, body: Option<&[u8]>, credential: &Credential) -> Self {
-        Self::new(world, which, body, credential, NOW)
+        Self::new(world, which, body, NOW, |parts| sign(parts, credential, NOW).unwrap())
+    }
+
+    /// A request that was signed together with others: the one at `place` among `count`.
+    pub(crate) fn in_batch(world: World, body: Option<&[u8]>, count: u8, place: usize) -> Self {
+        let credential = world.credential(&Wish::default());
+        Self::new(world, Which::Request, body, NOW, |own| {
+            let mut messages: Vec<_> =
+                (0..count).map(|number| Parts { message: sha512(&[number]), body: None }).collect();
+            messages[place] = *own;
+            sign_batch(&messages, &credential, NOW).unwrap().remove(place)
+        })
     }
 
     /// A request without body, signed at another time than that of its stamp.
     pub(crate) fn signed_at(world: World, credential: &Credential, at: UnixMillis) -> Self {
-        Self::new(world, Which::Request, None, credential, at)
+        Self::new(world, Which::Request, None, at, |parts| sign(parts, credential, at).unwrap())
     }
 
     fn new(
         world: World,
         which: Which,
         body: Option<&[u8]>,
-        credential: &Credential,
         signing_time: UnixMillis,
+        sign: impl FnOnce(&Parts) -> Signed,
     ) -> Self {
         let request = rest_request();
         let (message, direction) = match which {
@@ -75,7 +86,7 @@ impl Exported {
             Which::Response => (rest_response(&request).bytes().clone(), Direction::Response),
         };
         let parts = Parts { message: sha512(&message), body: body.map(sha512) };
-        let signed = sign(&parts, credential, signing_time).unwrap();
+        let signed = sign(&parts);
         let record = MessageRecord {
             direction: direction.into(),
             message_id: request.message_id().to_owned(),

@@ -46,7 +46,7 @@ fn unpacked(wish: &Wish, body: bool) -> Option<TempDir> {
     Some(dir)
 }
 
-fn run(dir: &Path, program: &str, arguments: &[&str]) -> Option<Output> {
+pub(crate) fn run(dir: &Path, program: &str, arguments: &[&str]) -> Option<Output> {
     match Command::new(program).args(arguments).current_dir(dir).output() {
         Ok(output) => Some(output),
         Err(error) => {
@@ -57,7 +57,7 @@ fn run(dir: &Path, program: &str, arguments: &[&str]) -> Option<Output> {
     }
 }
 
-fn xmlsec1(dir: &Path) -> Option<Output> {
+pub(crate) fn xmlsec1(dir: &Path) -> Option<Output> {
     let arguments = [
         "--verify",
         "--insecure",
@@ -67,12 +67,14 @@ fn xmlsec1(dir: &Path) -> Option<Output> {
         "message.xml",
         "--url-map:/attachment1",
         "attachment1",
+        "--url-map:/sig-hashchainresult.xml",
+        "sig-hashchainresult.xml",
         "META-INF/signatures.xml",
     ];
     run(dir, "xmlsec1", &arguments)
 }
 
-fn says(output: &Output) -> String {
+pub(crate) fn says(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 

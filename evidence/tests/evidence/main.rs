@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod altered;
 #[cfg(test)]
+mod batch;
+#[cfg(test)]
 mod exported;
 #[cfg(test)]
 mod judges;

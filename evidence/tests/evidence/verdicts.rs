@@ -17,7 +17,7 @@ use crate::world::{DAY, HOUR, NOW, Wish, World, member};
 
 /// Checks of a container in their order; a record of the log has those that do not begin with `container.`, `record.fields` and
 /// `record.time`.
-const CHECKS: [&str; 23] = [
+const CHECKS: [&str; 24] = [
     "container.zip",
     "container.entries",
     "container.mimetype",
@@ -25,6 +25,7 @@ const CHECKS: [&str; 23] = [
     "message.parse",
     "signature.xml",
     "signature.references",
+    "signature.hash_chain",
     "signature.digest.message",
     "signature.digest.attachment",
     "signature.signed_properties",
@@ -367,7 +368,7 @@ fn damaged_records_never_stop_the_verifier() {
         change(&mut exported);
         let verdict = exported.record_verdict();
         assert!(verdict.report.failed().count() >= 1, "{}", verdict.report);
-        assert_eq!(verdict.report.checks.len(), 20);
+        assert_eq!(verdict.report.checks.len(), 21);
     }
 }
 

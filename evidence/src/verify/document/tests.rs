@@ -60,12 +60,12 @@ fn there_is_one_signature_and_nothing_around_it() {
         "XAdESSignatures must not have Signature here"
     );
     assert_eq!(refused(&GOOD.replace(signature, &signature.repeat(2))), "the Id \"signature\" stands twice");
-    assert_eq!(refused(signature), "the document is not one asic:XAdESSignatures");
-    assert_eq!(refused(&format!("<!-- x -->{GOOD}")), "the document is not one asic:XAdESSignatures");
-    assert_eq!(refused(&format!("{GOOD}<?x?>")), "the document is not one asic:XAdESSignatures");
+    assert_eq!(refused(signature), "the document is not one XAdESSignatures");
+    assert_eq!(refused(&format!("<!-- x -->{GOOD}")), "the document is not one XAdESSignatures");
+    assert_eq!(refused(&format!("{GOOD}<?x?>")), "the document is not one XAdESSignatures");
     assert_eq!(
         refused(&GOOD.replace("02918/v1.2.1", "02918/v1.2.2")),
-        "the document is not one asic:XAdESSignatures"
+        "the document is not one XAdESSignatures"
     );
 }
 
