@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{log, registry, security_server, token, trust, verify};
+use crate::command::{bench, log, registry, security_server, token, trust, verify};
 use crate::demo;
 
 /// Kogge: signed, logged and timestamped data exchange between agencies.
@@ -32,6 +32,8 @@ pub(crate) enum Command {
     /// The demo's register, as a process of its own
     #[command(hide = true)]
     DemoRegister(demo::register::Args),
+    /// What an exchange costs here, beside what two dumb proxies cost
+    Bench(Box<bench::Args>),
     /// The broker between an agency's information systems and its peers
     #[command(subcommand)]
     SecurityServer(security_server::Command),

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod bench;
 pub(crate) mod log;
 pub(crate) mod registry;
 pub(crate) mod security_server;
@@ -21,6 +22,7 @@ pub(crate) fn run(command: Command, out: &mut dyn Write) -> Result<ExitCode, Fai
     match command {
         Command::Demo(args) => demo::run(args),
         Command::DemoRegister(args) => demo::register::run(args),
+        Command::Bench(args) => bench::run(*args, out),
         Command::SecurityServer(command) => security_server::run(&command, out),
         Command::CentralRegistry(command) => registry::run(command, out),
         Command::TrustServices(command) => trust::run(&command, out),

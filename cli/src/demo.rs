@@ -3,14 +3,16 @@
 //! Registry, trust services, two agencies with a security server each, and a register. What it makes lies in one directory, which it empties
 //! at the next start. When the demo ends, so do its processes; if it is killed, they stay, and `endpoints.json` has their process ids.
 
+mod crowd;
 mod evidence;
 mod exchanges;
 mod instance;
-mod layout;
+pub(crate) mod layout;
 mod people;
-mod plain_http;
-mod processes;
+pub(crate) mod plain_http;
+pub(crate) mod processes;
 pub(crate) mod register;
+mod shape;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -22,9 +24,10 @@ use kogge_daemon::shutdown::Shutdown;
 use serde_json::json;
 
 use self::exchanges::Backend;
-use self::instance::Instance;
+pub(crate) use self::instance::{Instance, Server};
 use self::layout::{Layout, Ports};
 use self::processes::Processes;
+pub(crate) use self::shape::{Shape, Transport};
 use crate::failure::{Failure, OrFail};
 
 /// Arguments of `kogge demo`.
@@ -53,27 +56,6 @@ pub(crate) struct Args {
     port_base: u16,
 }
 
-/// What carries the tunnel.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Transport {
-    /// QUIC where it works, HTTP/2 where UDP does not pass.
-    Auto,
-    /// QUIC only.
-    Quic,
-    /// HTTP/2 over TCP only.
-    H2,
-}
-
-impl Transport {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Quic => "quic",
-            Self::H2 => "h2",
-        }
-    }
-}
-
 /// Runs the demo.
 ///
 /// # Errors
@@ -82,8 +64,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     block_on(perform(args))
 }
 
-/// Carries out one of the demo's two commands on a runtime of its own.
-fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> Result<ExitCode, Failure> {
+/// Carries out a command on a runtime of its own.
+pub(crate) fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().or_failed()?;
     runtime.block_on(work).or_failed()?;
     Ok(ExitCode::SUCCESS)
@@ -118,8 +100,8 @@ async fn play(
     processes: &mut Processes,
     started: Instant,
 ) -> anyhow::Result<()> {
-    let instance =
-        Instance::start(args.transport.word(), args.register.as_deref(), layout, ports, processes).await?;
+    let shape = Shape { transport: args.transport, register: args.register.clone(), ..Shape::default() };
+    let instance = Instance::start(&shape, layout, ports, processes).await?;
     let backend = Backend::new(&instance);
     say(&format!("the instance is up after {} ms", started.elapsed().as_millis()));
     if !args.once {

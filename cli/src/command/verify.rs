@@ -1,8 +1,8 @@
 //! `kogge verify`: checks evidence offline, against an anchor and a registry snapshot. Needs no server and touches no network.
 
 mod container;
-mod log;
-mod snapshot;
+pub(super) mod log;
+pub(super) mod snapshot;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -2,6 +2,7 @@
 //!
 //! Order: trust services (everybody needs certificates), registry (everybody needs the anchor), then both agencies with their servers.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,33 +21,39 @@ use serde_json::json;
 use super::exchanges::EXAMPLE;
 use super::layout::{Layout, Ports};
 use super::processes::Processes;
-use super::{program, say};
+use super::{Shape, crowd, program, say};
 
 /// A running instance, as far as the rest of the demo needs to know it.
-pub(super) struct Instance {
+pub(crate) struct Instance {
     /// Base URL of the consumer's security server.
-    pub(super) consumer: String,
+    pub(crate) consumer: String,
     pub(super) client: &'static str,
     pub(super) service: &'static str,
-    pub(super) anchor: PathBuf,
+    pub(crate) anchor: PathBuf,
     pub(super) transport: &'static str,
-    pub(super) servers: Vec<Server>,
+    /// The consumer's, then the provider's.
+    pub(crate) servers: Vec<Server>,
+    /// Client and service of each pair that may make exchanges beside those of the demo.
+    pub(crate) pairs: Vec<(String, String)>,
     endpoints: serde_json::Value,
 }
 
 /// One of its security servers.
-pub(super) struct Server {
-    pub(super) role: &'static str,
+pub(crate) struct Server {
+    pub(crate) role: &'static str,
     pub(super) config: PathBuf,
-    pub(super) log_dir: PathBuf,
+    pub(crate) log_dir: PathBuf,
+    /// Where `/ready` and `/metrics` are.
+    pub(crate) status: SocketAddr,
     id: &'static str,
-    pid: u32,
+    pub(crate) pid: u32,
 }
 
 /// One of the two agencies.
 struct Agency {
     role: &'static str,
     name: &'static str,
+    member: &'static str,
     server: &'static str,
     subsystem: &'static str,
     subsystem_name: &'static str,
@@ -55,6 +62,7 @@ struct Agency {
 const CONSUMER: Agency = Agency {
     role: "consumer",
     name: "City of Hansehafen, Residents' Office",
+    member: "DEMO/GOV/1001",
     server: "DEMO/GOV/1001/SS1",
     subsystem: "DEMO/GOV/1001/portal",
     subsystem_name: "Citizens' portal",
@@ -62,6 +70,7 @@ const CONSUMER: Agency = Agency {
 const PROVIDER: Agency = Agency {
     role: "provider",
     name: "State Population Register",
+    member: "DEMO/GOV/2002",
     server: "DEMO/GOV/2002/SS1",
     subsystem: "DEMO/GOV/2002/population",
     subsystem_name: "Population register",
@@ -73,9 +82,8 @@ impl Instance {
     ///
     /// # Errors
     /// A part cannot be set up or does not start.
-    pub(super) async fn start(
-        transport: &'static str,
-        register: Option<&str>,
+    pub(crate) async fn start(
+        shape: &Shape,
         layout: &Layout,
         ports: &Ports,
         processes: &mut Processes,
@@ -91,10 +99,11 @@ impl Instance {
             let mut operator = Operator::open(&kogge_central_registry::Config::load(&registry_config)?)?;
             trust.approve(&mut operator)?;
             for (agency, address) in [(&CONSUMER, ports.consumer_peer), (&PROVIDER, ports.provider)] {
-                enrol(agency, &address.to_string(), &pin, &trust, layout, &mut operator)?;
+                enrol(agency, shape.signing_key, &address.to_string(), &pin, &trust, layout, &mut operator)?;
             }
             let title = "Residents: name, address, civil status".to_owned();
             operator.change(Change::AddService { service: ServiceId::parse(SERVICE)?, title })?;
+            crowd::register(shape, CONSUMER.server, PROVIDER.subsystem, &mut operator)?;
         }
         let run =
             ["central-registry".into(), "run".into(), "--config".into(), registry_config.into_os_string()];
@@ -103,13 +112,13 @@ impl Instance {
         let anchor = layout.path("anchor.toml");
         write_atomic(&anchor, &std::fs::read(layout.path("registry/anchor.toml"))?, false)?;
         let register_url =
-            register.map_or_else(|| format!("http://{}/persons", ports.register), str::to_owned);
+            shape.register.clone().unwrap_or_else(|| format!("http://{}/persons", ports.register));
         processes.wait_ready("trust services", &format!("http://{}/health", ports.trust_services)).await?;
         processes.wait_ready("central registry", &format!("http://{}/snapshot", ports.registry)).await?;
         say("security servers: starting both");
         let mut servers = Vec::new();
         for agency in [&PROVIDER, &CONSUMER] {
-            servers.push(start_server(agency, transport, &register_url, layout, ports, processes)?);
+            servers.push(start_server(agency, shape, &register_url, layout, ports, processes)?);
         }
         processes.wait_ready("provider", &format!("http://{}/ready", ports.provider_status)).await?;
         processes.wait_ready("consumer", &format!("http://{}/ready", ports.consumer_status)).await?;
@@ -119,8 +128,9 @@ impl Instance {
             client: CONSUMER.subsystem,
             service: SERVICE,
             anchor,
-            transport,
+            transport: shape.transport.word(),
             servers,
+            pairs: pairs(shape),
             endpoints: serde_json::Value::Null,
         };
         instance.endpoints = instance.describe(ports, &register_url, [registry_pid, trust_pid, register_pid]);
@@ -289,6 +299,7 @@ fn set_up_registry(layout: &Layout, ports: &Ports) -> anyhow::Result<PathBuf> {
 /// Keys, certificates and registrations of one agency, its server and its subsystem.
 fn enrol(
     agency: &Agency,
+    signing_key: NewKeyKind,
     address: &str,
     pin: &Pin,
     trust: &TrustServices,
@@ -304,15 +315,16 @@ fn enrol(
     let token = SoftToken::create(&token_dir, pin)?;
     let signing = Subject::Signing { member: member.clone(), name: name.clone(), server: server.clone() };
     let authentication = Subject::Authentication { server: server.clone(), name: name.clone() };
-    let certify = |key_use, label: &str, profile, subject: &Subject| -> anyhow::Result<Certificate> {
-        let id = token.generate(NewKeyKind::EcdsaP256, key_use, label)?;
+    let certify = |kind, key_use, label: &str, profile, subject: &Subject| -> anyhow::Result<Certificate> {
+        let id = token.generate(kind, key_use, label)?;
         let request = profile::request(&*token.key(&id)?, subject)?;
         let certificate = trust.issue(&request, profile, subject)?;
         import_chain(&token_dir, std::slice::from_ref(&certificate))?;
         Ok(certificate)
     };
-    certify(KeyUse::Signing, "signing", Profile::Signing, &signing)?;
-    let auth = certify(KeyUse::Authentication, "authentication", Profile::Authentication, &authentication)?;
+    certify(signing_key, KeyUse::Signing, "signing", Profile::Signing, &signing)?;
+    let (use_, profile) = (KeyUse::Authentication, Profile::Authentication);
+    let auth = certify(NewKeyKind::EcdsaP256, use_, "authentication", profile, &authentication)?;
     operator.change(Change::AddMember { member, name })?;
     operator.change(Change::AddSubsystem {
         subsystem: subsystem.clone(),
@@ -335,7 +347,7 @@ fn start_register(layout: &Layout, ports: &Ports, processes: &mut Processes) -> 
 
 fn start_server(
     agency: &Agency,
-    transport: &str,
+    shape: &Shape,
     register: &str,
     layout: &Layout,
     ports: &Ports,
@@ -348,31 +360,59 @@ fn start_server(
     } else {
         (ports.provider_status, ports.provider)
     };
+    let signature = shape.signature.map(|word| format!("signature = \"{word}\"\n")).unwrap_or_default();
     let mut text = format!(
-        "id = \"{id}\"\nanchor = \"anchor.toml\"\ndata_dir = \"{role}/data\"\n\n\
+        "id = \"{id}\"\nanchor = \"anchor.toml\"\ndata_dir = \"{role}/data\"\n{signature}\n\
          [token]\ndir = \"{role}/token\"\npin = \"file:pin\"\n\n[registry]\ninterval_s = 1\n\n[status]\nlisten = \"{status}\"\n\n\
          [provider]\nlisten = \"{peer}\"\n\n\
          [transport]\nmode = \"{transport}\"\n\n[message_log]\ndir = \"{role}/log\"\n\n",
         id = agency.server,
+        transport = shape.transport.word(),
     );
-    if consumer {
-        text.push_str(&format!(
-            "[consumer]\nlisten = \"{}\"\n\n[[clients]]\nsubsystem = \"{}\"\nconnection = \"http\"\n",
-            ports.consumer, agency.subsystem
-        ));
-    } else {
-        text.push_str(&format!(
-            "[[services]]\nid = \"{SERVICE}\"\nurl = \"{register}\"\n\n\
-             [[services.access]]\nclient = \"{}\"\nmethods = [\"GET\", \"POST\"]\npath = \"/**\"\n",
-            CONSUMER.subsystem
-        ));
-    }
+    text.push_str(&if consumer { clients_text(shape, ports) } else { services_text(shape, register) });
     let config = layout.path(&format!("{role}.toml"));
     write_atomic(&config, text.as_bytes(), false)?;
     let run = ["security-server".into(), "run".into(), "--config".into(), config.clone().into_os_string()];
     let name = if consumer { "consumer" } else { "provider" };
     let pid = processes.start(name, run, layout.log_of(role))?;
-    Ok(Server { role: agency.role, config, log_dir: layout.path(role).join("log"), id: agency.server, pid })
+    let log_dir = layout.path(role).join("log");
+    Ok(Server { role: agency.role, config, log_dir, status, id: agency.server, pid })
+}
+
+fn clients_text(shape: &Shape, ports: &Ports) -> String {
+    let mut text = format!("[consumer]\nlisten = \"{}\"\n\n", ports.consumer);
+    for client in [CONSUMER.subsystem.to_owned()].into_iter().chain(crowd::clients(shape, CONSUMER.member)) {
+        text.push_str(&format!("[[clients]]\nsubsystem = \"{client}\"\nconnection = \"http\"\n"));
+    }
+    text
+}
+
+fn services_text(shape: &Shape, register: &str) -> String {
+    let access = |client: &str| {
+        format!(
+            "[[services.access]]\nclient = \"{client}\"\nmethods = [\"GET\", \"POST\"]\npath = \"/**\"\n\n"
+        )
+    };
+    let mut text =
+        format!("[[services]]\nid = \"{SERVICE}\"\nurl = \"{register}\"\n\n{}", access(CONSUMER.subsystem));
+    let clients = crowd::clients(shape, CONSUMER.member);
+    for (number, service) in crowd::services(shape, PROVIDER.subsystem).iter().enumerate() {
+        text.push_str(&format!("[[services]]\nid = \"{service}\"\nurl = \"{register}\"\n\n"));
+        text.extend(crowd::clients_of(number, &clients).map(|client| access(client)));
+    }
+    text
+}
+
+/// Every pair of a further client and a further service that it may call, services in turn.
+fn pairs(shape: &Shape) -> Vec<(String, String)> {
+    let clients = crowd::clients(shape, CONSUMER.member);
+    let services = crowd::services(shape, PROVIDER.subsystem);
+    let pair = |turn: usize, number: usize, service: &String| {
+        Some((crowd::clients_of(number, &clients).nth(turn)?.clone(), service.clone()))
+    };
+    let rounds = 0..clients.len();
+    let all = rounds.flat_map(|turn| services.iter().enumerate().filter_map(move |(n, s)| pair(turn, n, s)));
+    all.collect()
 }
 
 /// A demo does not last longer.

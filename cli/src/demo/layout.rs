@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 /// The demo's directory. Everything in it is made anew by each run.
-pub(super) struct Layout {
+pub(crate) struct Layout {
     root: PathBuf,
 }
 
@@ -15,7 +15,7 @@ impl Layout {
     ///
     /// # Errors
     /// The directory holds something else, or cannot be written.
-    pub(super) fn create(root: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn create(root: &Path) -> anyhow::Result<Self> {
         let root =
             std::path::absolute(root).with_context(|| format!("{} is not a usable path", root.display()))?;
         let occupied = root.read_dir().is_ok_and(|mut entries| entries.next().is_some());
@@ -38,26 +38,26 @@ impl Layout {
     }
 
     /// A file or directory within.
-    pub(super) fn path(&self, inside: &str) -> PathBuf {
+    pub(crate) fn path(&self, inside: &str) -> PathBuf {
         self.root.join(inside)
     }
 
     /// The log file of a process.
-    pub(super) fn log_of(&self, process: &str) -> PathBuf {
+    pub(crate) fn log_of(&self, process: &str) -> PathBuf {
         self.root.join("logs").join(format!("{process}.log"))
     }
 }
 
 /// The addresses of one demo, all on the loopback interface.
-pub(super) struct Ports {
-    pub(super) consumer: SocketAddr,
-    pub(super) consumer_status: SocketAddr,
-    pub(super) consumer_peer: SocketAddr,
-    pub(super) provider: SocketAddr,
-    pub(super) provider_status: SocketAddr,
-    pub(super) registry: SocketAddr,
-    pub(super) trust_services: SocketAddr,
-    pub(super) register: SocketAddr,
+pub(crate) struct Ports {
+    pub(crate) consumer: SocketAddr,
+    pub(crate) consumer_status: SocketAddr,
+    pub(crate) consumer_peer: SocketAddr,
+    pub(crate) provider: SocketAddr,
+    pub(crate) provider_status: SocketAddr,
+    pub(crate) registry: SocketAddr,
+    pub(crate) trust_services: SocketAddr,
+    pub(crate) register: SocketAddr,
 }
 
 impl Ports {
@@ -65,28 +65,8 @@ impl Ports {
     ///
     /// # Errors
     /// A port is in use, or the base is too high.
-    pub(super) fn choose(base: u16) -> anyhow::Result<Self> {
-        if base != 0 {
-            return Self::from_base(base);
-        }
-        let mut last = None;
-        for _ in 0..PORT_TRIES {
-            let [high, low, ..] = uuid::Uuid::new_v4().into_bytes();
-            match Self::from_base(FREE_FROM + u16::from_be_bytes([high, low]) % FREE_COUNT) {
-                Ok(ports) => return Ok(ports),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| anyhow::anyhow!("no ports were tried")))
-    }
-
-    fn from_base(base: u16) -> anyhow::Result<Self> {
-        let mut held = Vec::new();
-        for offset in 0..COUNT {
-            let wanted = base.checked_add(offset);
-            let wanted = wanted.context("--port-base is too high: eight ports from it on are needed")?;
-            held.push(Held::bind(wanted)?);
-        }
+    pub(crate) fn choose(base: u16) -> anyhow::Result<Self> {
+        let free = if base == 0 { free_ports() } else { consecutive(base) };
         let [
             consumer,
             consumer_status,
@@ -96,12 +76,7 @@ impl Ports {
             registry,
             trust_services,
             register,
-        ]: [SocketAddr; 8] = held
-            .iter()
-            .map(|held| held.addr)
-            .collect::<Vec<_>>()
-            .try_into()
-            .map_err(|_| anyhow::anyhow!("ports"))?;
+        ] = free?;
         Ok(Self {
             consumer,
             consumer_status,
@@ -113,6 +88,33 @@ impl Ports {
             register,
         })
     }
+}
+
+/// Any ports in a row that are free for TCP and UDP.
+///
+/// # Errors
+/// None were found in some tries.
+pub(crate) fn free_ports<const COUNT: usize>() -> anyhow::Result<[SocketAddr; COUNT]> {
+    let mut last = None;
+    for _ in 0..PORT_TRIES {
+        let [high, low, ..] = uuid::Uuid::new_v4().into_bytes();
+        match consecutive(FREE_FROM + u16::from_be_bytes([high, low]) % FREE_COUNT) {
+            Ok(ports) => return Ok(ports),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| anyhow::anyhow!("no ports were tried")))
+}
+
+fn consecutive<const COUNT: usize>(base: u16) -> anyhow::Result<[SocketAddr; COUNT]> {
+    let mut held = Vec::with_capacity(COUNT);
+    for wanted in (base..=u16::MAX).take(COUNT) {
+        held.push(Held::bind(wanted)?);
+    }
+    let addresses: Vec<SocketAddr> = held.iter().map(|held| held.addr).collect();
+    addresses
+        .try_into()
+        .map_err(|_| anyhow::anyhow!("--port-base is too high: {COUNT} ports from it on are needed"))
 }
 
 /// A port that was free a moment ago, for TCP and UDP.
@@ -133,8 +135,7 @@ impl Held {
 }
 
 const MARKER: &str = ".kogge-demo";
-const COUNT: u16 = 8;
-/// Tries to find eight ports in a row that are free for both protocols.
+/// Tries to find ports in a row that are free for both protocols.
 const PORT_TRIES: usize = 50;
 /// Free ports are looked for below the range from which systems give ports to outgoing connections (from 32768 on Linux): such a connection
 /// could take one between now and the start of the process that is to have it.

@@ -11,20 +11,20 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// What came back.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: http::HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
     /// The body as text, for people.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// A header as text; empty if there is none.
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
@@ -33,7 +33,7 @@ impl Answer {
 ///
 /// # Errors
 /// No answer.
-pub(super) async fn get(url: &str) -> anyhow::Result<Answer> {
+pub(crate) async fn get(url: &str) -> anyhow::Result<Answer> {
     send(Method::GET, url, &[], Bytes::new()).await
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn get(url: &str) -> anyhow::Result<Answer> {
 ///
 /// # Errors
 /// The URL is malformed, the server cannot be reached or does not answer in time.
-pub(super) async fn send(
+pub(crate) async fn send(
     method: Method,
     url: &str,
     headers: &[(&str, &str)],

@@ -14,7 +14,7 @@ use super::{plain_http, say};
 
 /// Running processes, in the order in which they were started.
 #[derive(Default)]
-pub(super) struct Processes {
+pub(crate) struct Processes {
     running: Vec<Process>,
 }
 
@@ -33,7 +33,7 @@ impl Processes {
     ///
     /// # Errors
     /// The process cannot be started.
-    pub(super) fn start<I: AsRef<OsStr>>(
+    pub(crate) fn start<I: AsRef<OsStr>>(
         &mut self,
         name: &'static str,
         args: impl IntoIterator<Item = I>,
@@ -66,7 +66,7 @@ impl Processes {
     ///
     /// # Errors
     /// A process has ended, or the answer does not come in time; both with the last lines of the log.
-    pub(super) async fn wait_ready(&mut self, name: &'static str, url: &str) -> anyhow::Result<()> {
+    pub(crate) async fn wait_ready(&mut self, name: &'static str, url: &str) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY_TIME_MAX;
         loop {
             self.check()?;
@@ -86,7 +86,7 @@ impl Processes {
 
     /// # Errors
     /// A process has ended by itself.
-    pub(super) fn check(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         for process in &mut self.running {
             if let Some(status) = process.child.try_wait()? {
                 bail!("the {} ended ({status})\n{}", process.name, process.last_lines());
@@ -99,7 +99,7 @@ impl Processes {
     ///
     /// # Errors
     /// The state of a process cannot be had.
-    pub(super) async fn watch(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn watch(&mut self) -> anyhow::Result<()> {
         loop {
             for process in self.running.iter_mut().filter(|process| process.ended.is_none()) {
                 if let Some(status) = process.child.try_wait()? {
@@ -118,7 +118,7 @@ impl Processes {
     ///
     /// # Errors
     /// A process did not stop by itself or ended with an error.
-    pub(super) async fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         let mut failed = Vec::new();
         while let Some(mut process) = self.running.pop() {
             if let Err(error) = process.stop().await {
@@ -157,7 +157,7 @@ impl Process {
 ///
 /// # Errors
 /// It fails; with what it printed.
-pub(super) async fn run_to_end<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> anyhow::Result<String> {
+pub(crate) async fn run_to_end<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> anyhow::Result<String> {
     let binary = std::env::current_exe().context("cannot find the kogge binary itself")?;
     let output = Command::new(binary).args(args).stdin(Stdio::null()).output().await?;
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -14,6 +14,7 @@ use kogge_evidence::report::{Check, Outcome};
 use kogge_evidence::verify::{LogRecord, Records, Verdict};
 use kogge_message_log::{Damage, Found, LogError, Reader};
 use kogge_proto::digest::{Sha512, Sha512Hasher, sha512};
+use kogge_proto::wire::log::Role;
 use kogge_proto::wire::log::body::Place;
 use serde_json::{Value, json};
 
@@ -23,7 +24,7 @@ use crate::output;
 
 /// What a log was found to be.
 #[derive(Default)]
-pub(super) struct LogVerdict {
+pub(crate) struct LogVerdict {
     /// Damage to the structure.
     damage: Vec<Damage>,
     /// Records that passed, failed, or could not be decided.
@@ -39,9 +40,14 @@ struct Counts {
     undecided: u64,
 }
 
-struct RecordVerdict {
-    sequence: u64,
-    verdict: Verdict,
+/// A record with what its checks found.
+pub(crate) struct RecordVerdict {
+    pub(crate) sequence: u64,
+    /// As the log says, whose own knowledge this is.
+    pub(crate) role: Role,
+    /// Bytes of the message and of its body.
+    pub(crate) payload_bytes: u64,
+    pub(crate) verdict: Verdict,
 }
 
 /// Checks the log in `dir`. With `verbose` every record is kept for showing, else only those that did not pass.
@@ -49,6 +55,19 @@ struct RecordVerdict {
 /// # Errors
 /// The directory or a file in it cannot be read. What can be read and is wrong is in the verdict.
 pub(super) fn verify(dir: &Path, snapshot: &VerifiedSnapshot, verbose: bool) -> anyhow::Result<LogVerdict> {
+    verify_each(dir, snapshot, verbose, |_| {})
+}
+
+/// As [`verify`]; hands each record to `each` as it is checked, in no order.
+///
+/// # Errors
+/// See [`verify`].
+pub(crate) fn verify_each(
+    dir: &Path,
+    snapshot: &VerifiedSnapshot,
+    verbose: bool,
+    each: impl FnMut(&RecordVerdict) + Send,
+) -> anyhow::Result<LogVerdict> {
     let reader = match Reader::open(dir) {
         Ok(reader) => reader,
         Err(LogError::Damaged(damage)) => {
@@ -67,7 +86,7 @@ pub(super) fn verify(dir: &Path, snapshot: &VerifiedSnapshot, verbose: bool) -> 
         };
         let checking: Vec<_> = (0..workers()).map(|_| check()).collect();
         drop(to_tell);
-        let telling = scope.spawn(move || gather(told, verbose));
+        let telling = scope.spawn(move || gather(told, verbose, each));
         let audited = audit(reader, to_check);
         // Whether a thread came to a bad end shows in the count of verdicts.
         checking.into_iter().for_each(|worker| drop(worker.join()));
@@ -115,7 +134,14 @@ fn check_records(
             body: body(reader, &found),
         };
         let verdict = records.check(&record);
-        if to_tell.send(RecordVerdict { sequence: found.sequence, verdict }).is_err() {
+        let body = found.record.body.as_ref().map_or(0, |body| body.length);
+        let told = RecordVerdict {
+            sequence: found.sequence,
+            role: found.record.role(),
+            payload_bytes: found.record.message.len() as u64 + body,
+            verdict,
+        };
+        if to_tell.send(told).is_err() {
             return;
         }
     }
@@ -143,10 +169,11 @@ fn digest(file: &mut File) -> io::Result<(Sha512, u64)> {
     }
 }
 
-fn gather(told: Receiver<RecordVerdict>, verbose: bool) -> LogVerdict {
+fn gather(told: Receiver<RecordVerdict>, verbose: bool, mut each: impl FnMut(&RecordVerdict)) -> LogVerdict {
     let mut gathered = LogVerdict::default();
     let mut progress = Progress::new();
     for record in told {
+        each(&record);
         let found = outcome(&record.verdict.report);
         match found {
             Outcome::Passed => gathered.counts.passed += 1,
@@ -196,7 +223,7 @@ impl Counts {
 
 impl LogVerdict {
     /// Whether the structure is whole, there is a record, and every record passed.
-    pub(super) fn passed(&self) -> bool {
+    pub(crate) fn passed(&self) -> bool {
         self.damage.is_empty() && self.counts.total() > 0 && self.counts.passed == self.counts.total()
     }
 
@@ -220,7 +247,7 @@ pub(super) fn print(out: &mut dyn Write, path: &str, verdict: &LogVerdict) -> Re
         verdict.word(),
         verdict.counts.total()
     )?;
-    for RecordVerdict { sequence, verdict } in &verdict.records {
+    for RecordVerdict { sequence, verdict, .. } in &verdict.records {
         writeln!(out, "record {sequence}: {}", super::word(&verdict.report))?;
         writeln!(out, "{}\n{}", statement_text(&verdict.statement), verdict.report.to_string().trim_end())?;
     }
@@ -235,7 +262,7 @@ pub(super) fn as_json(path: &str, verdict: &LogVerdict) -> Value {
     let records: Vec<Value> = verdict
         .records
         .iter()
-        .map(|RecordVerdict { sequence, verdict }| {
+        .map(|RecordVerdict { sequence, verdict, .. }| {
             json!({
                 "sequence": sequence,
                 "passed": verdict.report.passed(),

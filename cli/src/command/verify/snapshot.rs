@@ -11,7 +11,7 @@ use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_proto::limits::SNAPSHOT_BYTES_MAX;
 
 /// Reads an anchor file.
-pub(super) fn load_anchor(path: &Path) -> anyhow::Result<Anchor> {
+pub(crate) fn load_anchor(path: &Path) -> anyhow::Result<Anchor> {
     let what = || format!("cannot use the anchor {}", path.display());
     let bytes = read(path, ANCHOR_BYTES_MAX as u64).with_context(what)?;
     let text = std::str::from_utf8(&bytes).with_context(what)?;
@@ -19,7 +19,7 @@ pub(super) fn load_anchor(path: &Path) -> anyhow::Result<Anchor> {
 }
 
 /// Reads a snapshot that the user named.
-pub(super) fn load(path: &Path, anchor: &Anchor) -> anyhow::Result<VerifiedSnapshot> {
+pub(crate) fn load(path: &Path, anchor: &Anchor) -> anyhow::Result<VerifiedSnapshot> {
     let what = || format!("cannot use the registry snapshot {}", path.display());
     let bytes = read(path, SNAPSHOT_BYTES_MAX as u64).with_context(what)?;
     VerifiedSnapshot::verify_archived(&bytes, anchor).with_context(what)

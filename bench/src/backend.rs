@@ -1,0 +1,107 @@
+//! The backend behind every chain: nginx if it is installed, as the floor has it, else a small server of our own. The same process serves all chains.
+
+mod builtin;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub use self::builtin::serve_backend;
+use crate::BenchError;
+use crate::chain::{BACKEND, Part};
+use crate::child::Child;
+use crate::floor::nginx;
+
+/// A backend that answers every request with a JSON body of one length and different content.
+#[derive(Debug)]
+pub struct Backend {
+    child: Child,
+    address: SocketAddr,
+    program: &'static str,
+    body_bytes: usize,
+}
+
+impl Backend {
+    /// Starts it at `address`; files go to `dir`. `kogge` is the program whose `bench backend` serves where nginx is missing. With `large` bytes, that
+    /// many zeros are served at [`Backend::LARGE_PATH`].
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start(
+        dir: &Path,
+        address: SocketAddr,
+        body_bytes: usize,
+        large: Option<u64>,
+        kogge: &Path,
+    ) -> Result<Self, BenchError> {
+        let body_bytes = body_bytes.max(BODY_BYTES_MIN);
+        let log = dir.join("backend.log");
+        let (mut child, program) = match nginx::program() {
+            Some(program) => {
+                (Child::start(&program, nginx_args(dir, address, body_bytes, large)?, &log)?, "nginx")
+            }
+            None => {
+                let args =
+                    ["bench", "backend", "--listen", &address.to_string(), "--body", &body_bytes.to_string()];
+                (Child::start(kogge, args, &log)?, "built-in")
+            }
+        };
+        child.wait_up("the backend", address, "/")?;
+        Ok(Self { child, address, program, body_bytes })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Length of each answer's body.
+    #[must_use]
+    pub fn body_bytes(&self) -> usize {
+        self.body_bytes
+    }
+
+    /// `nginx` or `built-in`.
+    #[must_use]
+    pub fn program(&self) -> &'static str {
+        self.program
+    }
+
+    /// As a part of a chain.
+    #[must_use]
+    pub fn part(&self) -> Part {
+        Part { name: BACKEND, pid: self.child.pid() }
+    }
+
+    /// Where the large body is.
+    pub const LARGE_PATH: &'static str = "/large";
+}
+
+fn nginx_args(
+    dir: &Path,
+    address: SocketAddr,
+    body_bytes: usize,
+    large: Option<u64>,
+) -> Result<Vec<std::ffi::OsString>, BenchError> {
+    // nginx makes a number of its own for each request: 32 hexadecimal digits.
+    let (start, end) = ("{\"id\":\"", "\",\"data\":\"");
+    let rest = body_bytes.saturating_sub(start.len() + 32 + end.len() + 2);
+    let body = format!("{start}$request_id{end}{}\"}}", "x".repeat(rest));
+    let file: PathBuf = dir.join("large.bin");
+    if let Some(bytes) = large {
+        // A file of holes: reading it costs no disk.
+        let made = std::fs::File::create(&file).and_then(|made| made.set_len(bytes));
+        made.map_err(BenchError::file("write", &file))?;
+    }
+    let server = format!(
+        "server {{\n    listen {address} backlog=4096;\n    default_type application/json;\n    \
+         location / {{ return 200 '{body}'; }}\n    \
+         location ~ {large}$ {{ default_type application/octet-stream; alias {file}; }}\n  }}",
+        large = Backend::LARGE_PATH,
+        file = file.display(),
+    );
+    nginx::configure(dir, "backend", &server)
+}
+
+/// Shortest body: the number and what is around it.
+const BODY_BYTES_MIN: usize = 64;

@@ -1,0 +1,215 @@
+//! What a series has shown, for people and for programs.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::audit::AuditResult;
+use crate::goals::{Bound, Goal, Signing, Spread, judge};
+use crate::load::Pace;
+use crate::run::Run;
+use crate::series::Series;
+
+/// A series with all that is to be said about it.
+#[derive(Debug)]
+pub struct Report {
+    series: Series,
+    audit: Option<AuditResult>,
+    goals: Vec<Goal>,
+    setting: Value,
+}
+
+impl Report {
+    /// Of a series. `keys` (`p256`, `ed25519`, `rsa2048`) and `signature` (`each`, `batch`) say which goals apply; `setting` goes into the JSON as it is.
+    #[must_use]
+    pub fn new(
+        series: Series,
+        keys: &str,
+        signature: &str,
+        audit: Option<AuditResult>,
+        setting: Value,
+    ) -> Self {
+        let goals = judge(&series, Signing::of(keys, signature), audit.as_ref());
+        Self { series, audit, goals, setting }
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut out = String::new();
+        // Writing into a String cannot fail.
+        let _ = writeln!(
+            out,
+            "{:<10} {:>4} {:>9} {:>8} {:>8} {:>8}  {:<32} {:>7} {:>9} {:>8} {:>9} {:>7}",
+            "chain",
+            "c",
+            "exch/s",
+            "p50 µs",
+            "p99 µs",
+            "max µs",
+            "CPU µs per exchange",
+            "PSS MiB",
+            "flush/ex",
+            "log B/ex",
+            "disk B/ex",
+            "sync µs"
+        );
+        for (connections, name) in self.rows() {
+            let runs: Vec<&Run> = self.runs(connections, &name).collect();
+            let _ = writeln!(out, "{}", row(&name, connections, &runs));
+        }
+        for run in &self.series.open {
+            let _ = writeln!(out, "{}", row("open loop", run.shape.connections, &[run]));
+        }
+        let (discarded, noisy) = (self.series.discarded, self.series.noisy);
+        let _ = writeln!(
+            out,
+            "\n{discarded} runs were made again because others used the machine, {noisy} kept all the same."
+        );
+        if let Some(audit) = &self.audit {
+            let AuditResult { answered, logged, verified, twice, strangers, payload_bytes } = audit;
+            let word = if audit.holds() { "answered = logged = verified" } else { "THE RUNS ARE VOID" };
+            let _ = writeln!(
+                out,
+                "{word}: {answered} answered, {logged} logged, {verified} verified; {twice} records twice, {strangers} of others; \
+                 payload {payload_bytes} B per exchange and server."
+            );
+        }
+        for goal in &self.goals {
+            let _ = writeln!(out, "{}", goal_line(goal));
+        }
+        out
+    }
+
+    /// For programs: one object.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let runs = self
+            .series
+            .groups
+            .iter()
+            .enumerate()
+            .flat_map(|(number, group)| group.runs.iter().map(move |run| run_json(Some(number), run)));
+        let runs: Vec<Value> = runs.chain(self.series.open.iter().map(|run| run_json(None, run))).collect();
+        let goals: Vec<Value> = self.goals.iter().map(goal_json).collect();
+        json!({
+            "setting": self.setting,
+            "runs": runs,
+            "goals": goals,
+            "discarded": self.series.discarded,
+            "noisy": self.series.noisy,
+            "idle_pss_kib": self.series.idle_pss_kib,
+            "audit": self.audit.as_ref().map(audit_json),
+        })
+    }
+
+    /// Each number of connections with each chain, in the order in which they were measured.
+    fn rows(&self) -> Vec<(usize, String)> {
+        let mut rows = Vec::new();
+        for run in self.series.groups.iter().flat_map(|group| &group.runs) {
+            let row = (run.shape.connections, run.chain.clone());
+            if !rows.contains(&row) {
+                rows.push(row);
+            }
+        }
+        rows
+    }
+
+    fn runs<'a>(&'a self, connections: usize, name: &'a str) -> impl Iterator<Item = &'a Run> {
+        let runs = self.series.groups.iter().flat_map(|group| &group.runs);
+        runs.filter(move |run| run.shape.connections == connections && run.chain == name)
+    }
+}
+
+/// Medians over the runs of a chain.
+fn row(name: &str, connections: usize, runs: &[&Run]) -> String {
+    let median = |of: &dyn Fn(&Run) -> f64| {
+        Spread::of(runs.iter().map(|run| of(run)).collect()).map_or(0.0, |spread| spread.median)
+    };
+    let names: Vec<&str> =
+        runs.first().map(|run| run.cpu().map(|(name, _)| name).collect()).unwrap_or_default();
+    let cpu: Vec<String> = names
+        .iter()
+        .enumerate()
+        .map(|(place, name)| {
+            let us = median(&|run: &Run| run.cpu().nth(place).map_or(0.0, |(_, us)| us));
+            format!("{name} {us:.0}")
+        })
+        .collect();
+    format!(
+        "{name:<10} {connections:>4} {:>9.0} {:>8.0} {:>8.0} {:>8.0}  {:<32} {:>7.1} {:>9.3} {:>8.0} {:>9.0} {:>7.0}",
+        median(&Run::rate),
+        median(&|run| run.us(0.5)),
+        median(&|run| run.us(0.99)),
+        median(&|run| run.latency.max().as_secs_f64() * 1e6),
+        cpu.join(" "),
+        median(&|run| run.pss_kib.iter().sum::<u64>() as f64 / 1024.0),
+        median(&|run| run.per_exchange(run.usage.flushes)),
+        median(&|run| run.per_exchange(run.usage.log_bytes)),
+        median(&|run| run.per_exchange(run.usage.device_bytes)),
+        median(&Run::fsync_mean_us),
+    )
+}
+
+fn goal_line(goal: &Goal) -> String {
+    let Spread { median, min, max, count } = goal.found;
+    let (word, bound) = match goal.bound {
+        Bound::AtLeast(bound) => ("at least", bound),
+        Bound::AtMost(bound) => ("at most", bound),
+    };
+    let verdict = if goal.met() { "met" } else { "NOT MET" };
+    format!(
+        "{:<3} {:<58} {median:>9.3} ({min:.3} to {max:.3}, {count} groups), {word} {bound}: {verdict}",
+        goal.id, goal.what
+    )
+}
+
+fn goal_json(goal: &Goal) -> Value {
+    let Spread { median, min, max, count } = goal.found;
+    let (bound, value) = match goal.bound {
+        Bound::AtLeast(bound) => ("at_least", bound),
+        Bound::AtMost(bound) => ("at_most", bound),
+    };
+    json!({
+        "id": goal.id, "what": goal.what, "median": median, "min": min, "max": max, "groups": count, bound: value, "met": goal.met(),
+    })
+}
+
+fn audit_json(audit: &AuditResult) -> Value {
+    json!({
+        "holds": audit.holds(),
+        "answered": audit.answered,
+        "logged": audit.logged,
+        "verified": audit.verified,
+        "twice": audit.twice,
+        "strangers": audit.strangers,
+        "payload_bytes_per_exchange_and_server": audit.payload_bytes,
+    })
+}
+
+fn run_json(group: Option<usize>, run: &Run) -> Value {
+    let cpu: serde_json::Map<String, Value> =
+        run.cpu().map(|(name, us)| (name.to_owned(), json!(us))).collect();
+    json!({
+        "group": group,
+        "chain": run.chain,
+        "connections": run.shape.connections,
+        "open_loop_rate": match run.shape.pace { Pace::Closed => None, Pace::Open(rate) => Some(rate) },
+        "exchanges": run.latency.count(),
+        "exchanges_per_s": run.rate(),
+        "p50_us": run.us(0.5), "p90_us": run.us(0.9), "p99_us": run.us(0.99), "p999_us": run.us(0.999),
+        "max_us": run.latency.max().as_secs_f64() * 1e6,
+        "mean_us": run.latency.mean().as_secs_f64() * 1e6,
+        "cpu_us_per_exchange": cpu,
+        "pss_kib": run.pss_kib,
+        "flushes_per_exchange": run.per_exchange(run.usage.flushes),
+        "log_bytes_per_exchange": run.per_exchange(run.usage.log_bytes),
+        "device_bytes_per_exchange": run.per_exchange(run.usage.device_bytes),
+        "fsync_us": run.fsync_us,
+        "seconds": run.usage.seconds,
+        "others_pct": run.usage.others_pct,
+        "steal_pct": run.usage.steal_pct,
+        "idle_pct": run.usage.idle_pct,
+        "calibration_mb_s": run.calibration_mb_s,
+    })
+}
