@@ -6,29 +6,22 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender};
 
 use crate::layout::{Layout, parse_body_name};
-use crate::writer::{Job, Work};
-use crate::{AppendError, LogError, NewBodyPlace};
+use crate::queue::{Queue, Taken};
+use crate::writer::Job;
+use crate::{AppendError, LogError};
 
 /// Syncs the spooled bodies of the jobs that come in and passes the jobs on. Ends when nobody can send any more.
-pub(crate) fn sync_spooled(jobs: &Receiver<Job>, writer: &SyncSender<Job>) {
-    while let Ok(job) = jobs.recv() {
-        match spooled(&job).map_or(Ok(()), |(path, length)| sync(path, length)) {
-            // Send fails only if the writer is gone; dropping the job then tells its owner.
-            Ok(()) => drop(writer.send(job)),
-            Err(error) => job.refuse(error),
+pub(crate) fn sync_spooled(jobs: &Queue<Job>, writer: &Queue<Job>) {
+    let mut taken = Vec::new();
+    while jobs.take(&mut taken, None) == Taken::Jobs {
+        for job in taken.drain(..) {
+            match job.spooled().map_or(Ok(()), |spooled| sync(&spooled.path, spooled.length)) {
+                Ok(()) => job.hand_to(writer),
+                Err(error) => job.refuse(error),
+            }
         }
-    }
-}
-
-/// The spool file that a job brings along and the length it should have.
-pub(crate) fn spooled(job: &Job) -> Option<(&Path, u64)> {
-    let Work::Message(message) = &job.work else { return None };
-    match message.body.as_ref().map(|body| (&body.place, body.length)) {
-        Some((NewBodyPlace::Spooled(path), length)) => Some((path, length)),
-        Some((NewBodyPlace::Inline(_), _)) | None => None,
     }
 }
 

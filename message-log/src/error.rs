@@ -62,6 +62,12 @@ pub enum AppendError {
     /// A provider-side request with this request id is in the log already.
     #[error("the request id was seen before")]
     Replayed,
+    /// The record that this one follows was written, but lost before it became durable. The exchange must be given up.
+    #[error("the record that this one follows was lost when the message log's disk failed")]
+    Orphaned,
+    /// As many records wait for the disk as may; later appends may succeed.
+    #[error("too many records wait for the message log's disk")]
+    Busy,
     /// The record is larger than a frame may be, or its body is not where it should be.
     #[error("the record cannot be logged: {0}")]
     Unfit(String),

@@ -7,20 +7,20 @@ use crate::faults::{Faults, FaultyDisk};
 use crate::fixture::*;
 use crate::{AppendError, LogError, MessageLog, NewBodyPlace, Options, Reader, State};
 
-fn open_faulty(dir: &Path, options: Options) -> (MessageLog, FaultyDisk) {
+pub(crate) fn open_faulty(dir: &Path, options: Options) -> (MessageLog, FaultyDisk) {
     let disk = FaultyDisk::default();
     let (log, _) = MessageLog::open_on(dir, options, Box::new(disk.clone())).unwrap();
     (log, disk)
 }
 
 /// Appends until it works; how often the log tries by itself meanwhile does not matter.
-fn append_at_last(log: &MessageLog, number: u32) {
+pub(crate) fn append_at_last(log: &MessageLog, number: u32) {
     while append(log, request(number)).is_err() {
         std::thread::yield_now();
     }
 }
 
-fn expect_only(dir: &Path, numbers: &[u32]) {
+pub(crate) fn expect_only(dir: &Path, numbers: &[u32]) {
     let expected: Vec<String> = numbers.iter().map(|number| format!("request-{number}")).collect();
     let found: Vec<String> = assert_sound(dir).into_iter().map(|found| found.record.request_id).collect();
     assert_eq!(found, expected);
@@ -68,7 +68,7 @@ fn is_full(error: &AppendError) -> bool {
     *error == AppendError::Full
 }
 
-fn is_suspect(error: &AppendError) -> bool {
+pub(crate) fn is_suspect(error: &AppendError) -> bool {
     matches!(error, AppendError::Suspect(_))
 }
 

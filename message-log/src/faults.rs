@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::disk::{Disk, DiskFile, RealDisk};
 use crate::live::locked;
@@ -22,19 +22,28 @@ pub(crate) struct Faults {
 
 /// The disk; a clone is the handle by which a test makes it fail.
 #[derive(Clone, Default)]
-pub(crate) struct FaultyDisk(Arc<Mutex<Faults>>);
+pub(crate) struct FaultyDisk {
+    faults: Arc<Mutex<Faults>>,
+    /// Held while syncs are to take for ever.
+    syncing: Arc<Mutex<()>>,
+}
 
 impl FaultyDisk {
     pub(crate) fn set(&self, faults: Faults) {
-        *locked(&self.0) = faults;
+        *locked(&self.faults) = faults;
     }
 
     pub(crate) fn lift(&self) {
         self.set(Faults::default());
     }
 
+    /// No sync ends before the guard is dropped.
+    pub(crate) fn stall(&self) -> MutexGuard<'_, ()> {
+        locked(&self.syncing)
+    }
+
     fn check(&self, which: impl FnOnce(&Faults) -> Option<io::ErrorKind>) -> io::Result<()> {
-        match which(&locked(&self.0)) {
+        match which(&locked(&self.faults)) {
             Some(kind) => Err(kind.into()),
             None => Ok(()),
         }
@@ -77,7 +86,7 @@ impl FaultyFile {
 
 impl DiskFile for FaultyFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut faults = locked(&self.disk.0);
+        let mut faults = locked(&self.disk.faults);
         if let Some((reached, kind)) = faults.write.filter(|_| bytes.iter().any(|byte| *byte != 0)) {
             return self.write_in_part(bytes, offset, reached, kind);
         }
@@ -103,6 +112,7 @@ impl DiskFile for FaultyFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        drop(self.disk.stall());
         self.disk.check(|faults| faults.sync)?;
         self.file.sync()
     }

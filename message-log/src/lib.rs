@@ -5,7 +5,8 @@
 //! `acknowledged` (a note of an entry that was), `lock`. The format of a segment is in `proto/schema/log.proto`.
 //!
 //! Invariants:
-//! - acknowledged ⇒ frame and body synced, and every earlier frame too;
+//! - acknowledged ⇒ frame and body synced, and every earlier frame too; acknowledged as [`Durability::WithNext`] ⇒ frame written, and every earlier one;
+//! - a record that follows another is never there without it;
 //! - sequence n+1 carries the SHA-256 of entry n's payload, over all segments;
 //! - a segment holds every certificate and OCSP response that its records refer to, before the first record that does;
 //! - nothing in `index/` is needed to find or prove an acknowledged record.
@@ -20,7 +21,9 @@ mod chain;
 mod disk;
 mod draft;
 mod error;
+mod failing;
 mod frame;
+mod incarnation;
 mod index;
 mod layout;
 mod live;
@@ -28,6 +31,8 @@ mod log;
 mod lookup;
 mod material;
 mod message;
+mod prepared;
+mod queue;
 mod read;
 mod reader;
 mod recovery;
@@ -44,6 +49,8 @@ extern crate self as kogge_message_log;
 #[cfg(test)]
 mod audit_tests;
 #[cfg(test)]
+mod durability_tests;
+#[cfg(test)]
 mod failure_tests;
 #[cfg(test)]
 mod faults;
@@ -57,11 +64,15 @@ use kogge_proto::id::SecurityServerId;
 use kogge_proto::time::UnixMillis;
 
 pub use error::{AppendError, Damage, LogError};
+pub use incarnation::Incarnation;
 pub use log::MessageLog;
-pub use message::{Acknowledge, Filter, Found, NewBody, NewBodyPlace, NewMessage, Receipt, State};
+pub use message::{
+    Acknowledge, Durability, Filter, Found, NewBody, NewBodyPlace, NewMessage, Receipt, State,
+};
 pub use reader::Reader;
 pub use recovery::Recovery;
 pub use reindex::reindex;
+pub use writer::SYNC_WITHIN;
 
 /// How a log is kept.
 #[derive(Clone, Debug)]

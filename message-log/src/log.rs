@@ -1,7 +1,7 @@
 //! An open log: its threads, and what callers see of them.
 
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
@@ -15,13 +15,15 @@ use crate::disk::{Disk, RealDisk};
 use crate::index::{Indexer, LogIndex};
 use crate::layout::Layout;
 use crate::live::{Durable, Live, Mark, locked};
+use crate::prepared::Prepared;
+use crate::queue::{Limits, Queue};
 use crate::recovery::{Recovered, recover};
 use crate::window::RequestKey;
-use crate::writer::{Job, QUEUE_JOBS_MAX, Work, Writer};
-use crate::{Acknowledge, AppendError, LogError, NewMessage, Options, Reader, Recovery, State};
+use crate::writer::{Job, QUEUE, Work, Writer, tell};
+use crate::{Acknowledge, Durability, LogError, NewMessage, Options, Reader, Recovery, State};
 
-/// Most jobs whose bodies wait to be synced.
-const BODIES_QUEUED_MAX: usize = 64;
+/// What may wait until its body is synced. Of the bodies nothing is in memory.
+const BODIES_QUEUE: Limits = Limits { jobs: 256, bytes: QUEUE.bytes };
 
 /// A log open for writing: one per directory. Cheap to clone; the log's threads end when [`MessageLog::close`] is called or the last
 /// clone is dropped.
@@ -63,10 +65,15 @@ impl MessageLog {
         self.inner.spool.clone()
     }
 
-    /// Hands a message to the writer; `acknowledge` is called once it is durable or was refused. Returns at once, but blocks while the
-    /// writer's bounded queue is full.
-    pub fn append(&self, message: NewMessage, acknowledge: Acknowledge) {
-        self.inner.send(Job { work: Work::Message(Box::new(message)), acknowledge });
+    /// Hands a message to the writer; `acknowledge` is called once it is as durable as asked for, or was refused. Never blocks: while as many records wait as
+    /// may, it is refused as [`crate::AppendError::Busy`].
+    pub fn append(&self, message: NewMessage, durability: Durability, acknowledge: Acknowledge) {
+        match Prepared::new(message, durability) {
+            Ok(prepared) => {
+                self.inner.send(Job { work: Work::Message(Box::new(prepared)), acknowledge });
+            }
+            Err(error) => tell(acknowledge, Err(error)),
+        }
     }
 
     /// Hands a timestamp batch to the writer. It must build on [`MessageLog::last_root`] and cover only records that wait for a stamp.
@@ -124,10 +131,20 @@ impl MessageLog {
     }
 }
 
-/// The queues into the log's threads. Dropping them is what ends the threads.
+/// The queues into the log's threads.
 struct Queues {
-    bodies: SyncSender<Job>,
-    writer: SyncSender<Job>,
+    /// For records whose bodies have to be synced first.
+    bodies: Queue<Job>,
+    writer: Queue<Job>,
+}
+
+/// Lets nothing more into a queue behind which nobody is any more.
+struct Abandon<'a>(&'a Queue<Job>);
+
+impl Drop for Abandon<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 struct Inner {
@@ -135,7 +152,7 @@ struct Inner {
     clock: fn() -> UnixMillis,
     spool: Arc<Path>,
     live: Arc<Live>,
-    queues: Mutex<Option<Queues>>,
+    queues: Arc<Queues>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held by the threads too: the directory is free when the last of them has ended.
     lock: Mutex<Option<Arc<DirLock>>>,
@@ -159,26 +176,32 @@ impl Inner {
             index: LogIndex::new(layout.clone(), options.index_cache_bytes, index, unindexed),
         });
         let lock = Arc::new(lock);
+        let queues = Arc::new(Queues { bodies: Queue::new(BODIES_QUEUE), writer: Queue::new(QUEUE) });
         let inner = Self {
             spool: Arc::from(layout.spool()),
             layout: layout.clone(),
             clock: options.clock,
             live: live.clone(),
-            queues: Mutex::new(None),
+            queues: queues.clone(),
             threads: Mutex::new(Vec::new()),
             lock: Mutex::new(Some(lock.clone())),
         };
         // One pending wake-up says as much as many.
         let (wake, woken) = sync_channel(1);
-        let (writer_queue, writer_jobs) = sync_channel(QUEUE_JOBS_MAX);
-        let (bodies_queue, bodies_jobs) = sync_channel(BODIES_QUEUED_MAX);
         let indexer = Indexer::new(layout.clone(), options.clone(), live.clone());
         inner.spawn("log-index", lock.clone(), move || indexer.run(&woken))?;
         let writer = Writer::new(layout, options, disk, live, wake, (segment, chain));
-        inner.spawn("log-writer", lock.clone(), move || writer.run(&writer_jobs))?;
-        let after_bodies = writer_queue.clone();
-        inner.spawn("log-bodies", lock, move || bodies::sync_spooled(&bodies_jobs, &after_bodies))?;
-        *locked(&inner.queues) = Some(Queues { bodies: bodies_queue, writer: writer_queue });
+        let writers = queues.clone();
+        inner.spawn("log-writer", lock.clone(), move || {
+            let _abandon = Abandon(&writers.writer);
+            writer.run(&writers.writer);
+        })?;
+        inner.spawn("log-bodies", lock, move || {
+            let _abandon = Abandon(&queues.bodies);
+            bodies::sync_spooled(&queues.bodies, &queues.writer);
+            // Now nothing comes from here any more.
+            queues.writer.close();
+        })?;
         Ok(inner)
     }
 
@@ -200,22 +223,13 @@ impl Inner {
     }
 
     fn send(&self, job: Job) {
-        // Cloned out of the lock, so that a full queue holds up nobody else.
-        let queue = locked(&self.queues).as_ref().map(|queues| match bodies::spooled(&job) {
-            Some(_) => queues.bodies.clone(),
-            None => queues.writer.clone(),
-        });
-        let refused = match queue {
-            Some(queue) => queue.send(job).err().map(|unsent| unsent.0),
-            None => Some(job),
-        };
-        if let Some(job) = refused {
-            job.refuse(AppendError::Closed);
-        }
+        let queue = if job.spooled().is_some() { &self.queues.bodies } else { &self.queues.writer };
+        job.hand_to(queue);
     }
 
     fn close(&self) {
-        drop(locked(&self.queues).take());
+        // The thread behind it then closes the writer's.
+        self.queues.bodies.close();
         let mut threads = locked(&self.threads);
         // The last clone may be dropped by a callback on one of our own threads. Waiting there for the others would never end; they
         // all end by themselves after it.

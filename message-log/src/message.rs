@@ -10,6 +10,7 @@ use kogge_proto::wire::evidence::{Material, Signature};
 use kogge_proto::wire::log::{Direction, MessageRecord, Role, StampRecord};
 
 use crate::AppendError;
+use crate::incarnation::Incarnation;
 
 /// A message that is to become a record.
 #[derive(Clone, Debug)]
@@ -36,6 +37,20 @@ pub struct NewMessage {
     pub signature: Signature,
     /// The certificates and OCSP responses that the signature names; stored once per segment. What it does not name is not stored.
     pub material: Material,
+    /// The record that this one must not stand without: for a response, the request of the same exchange. If that record has been lost meanwhile,
+    /// which can only happen to one that was acknowledged as [`Durability::WithNext`], this one is refused with [`AppendError::Orphaned`].
+    pub follows: Option<Receipt>,
+}
+
+/// When a record is acknowledged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Durability {
+    /// Once it is durable: written and synced. A power cut does not take it back.
+    Now,
+    /// Once it is written: the end of this process does not take it back, a power cut or a failing disk can. It becomes durable with the next record that
+    /// wants to be durable now, or by itself within [`crate::SYNC_WITHIN`]; only then it is found and can be stamped. A record with a spooled body is
+    /// acknowledged as with [`Durability::Now`].
+    WithNext,
 }
 
 /// A body part with its digest.
@@ -66,9 +81,11 @@ pub struct Receipt {
     pub sequence: u64,
     /// When it was appended.
     pub time: UnixMillis,
+    /// Which end of the log it was written to. Means nothing to another run of the process.
+    pub incarnation: Incarnation,
 }
 
-/// What is called once a record is durable, or was refused. Runs on the log's own threads (on the caller's if the log is closed):
+/// What is called once a record is acknowledged, or was refused. Runs on the log's own threads, or on the caller's if it is refused at once:
 /// must not block.
 pub type Acknowledge = Box<dyn FnOnce(Result<Receipt, AppendError>) + Send>;
 

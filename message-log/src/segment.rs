@@ -16,12 +16,14 @@ pub(crate) const AHEAD_BYTES: u64 = 4 * 1024 * 1024;
 const PIECE_BYTES: usize = 256 * 1024;
 static ZEROS: [u8; PIECE_BYTES] = [0; PIECE_BYTES];
 
-/// The segment that takes the next frames. Its file is `[frames ‖ zeros]`, and everything before `tail` is synced.
+/// The segment that takes the next frames. Its file is `[frames ‖ zeros]`.
 pub(crate) struct Segment {
     pub(crate) number: u64,
     file: Box<dyn DiskFile>,
     /// Where the next frame goes.
     pub(crate) tail: u64,
+    /// Everything before this is synced.
+    pub(crate) synced: u64,
     /// Where the frame of the segment's start ends.
     start_end: u64,
     /// Up to where the file is known to hold zeros or frames.
@@ -37,7 +39,8 @@ impl Segment {
     pub(crate) fn create(disk: &dyn Disk, layout: &Layout, number: u64, bytes_max: u64) -> io::Result<Self> {
         let file = disk.create(&layout.segment(number))?;
         let materials = HashSet::new();
-        let mut segment = Self { number, file, tail: 0, start_end: 0, allocated: 0, bytes_max, materials };
+        let mut segment =
+            Self { number, file, tail: 0, synced: 0, start_end: 0, allocated: 0, bytes_max, materials };
         segment.grow(AHEAD_BYTES.min(bytes_max))?;
         Ok(segment)
     }
@@ -45,6 +48,7 @@ impl Segment {
     /// The frame of the segment's start, of this length, is durable.
     pub(crate) fn begin(&mut self, length: usize) {
         self.tail = length as u64;
+        self.synced = self.tail;
         self.start_end = self.tail;
     }
 
@@ -63,7 +67,10 @@ impl Segment {
     ) -> io::Result<Self> {
         let file = disk.open(&layout.segment(number))?;
         let allocated = file.length()?;
-        Ok(Self { number, file, tail, start_end: 0, allocated, bytes_max, materials: HashSet::new() })
+        // What a process wrote that was killed before it could sync is there, but would not survive a power cut: and from here on it counts.
+        file.sync()?;
+        let materials = HashSet::new();
+        Ok(Self { number, file, tail, synced: tail, start_end: 0, allocated, bytes_max, materials })
     }
 
     /// Whether `length` more bytes fit.

@@ -1,53 +1,64 @@
-//! The one thread that writes: takes all that is queued, writes it as one group, syncs, acknowledges.
+//! The one thread that writes: takes all that is queued, writes it as one group, syncs if somebody waits for that, acknowledges.
+//!
+//! The log has two ends: up to the *written* one there are frames in the file, up to the *durable* one they are synced. Everything that others go by (readers, the
+//! index, stamps, `durable_sequence`) goes by the durable end.
 //!
 //! | a crash …                                     | leaves behind                                                             |
 //! |-----------------------------------------------|---------------------------------------------------------------------------|
 //! | after bodies were moved                       | bodies without a record: removed at the next start                        |
-//! | while or after the frames are written         | whole or torn frames that nobody was told of: kept or cut at the next start |
+//! | while or after the frames are written         | whole or torn frames: kept or cut at the next start. If only the process died, all that was acknowledged as [`Durability::WithNext`] is whole |
 //! | after the sync, before acknowledging          | durable records of exchanges that did not go on                           |
 //! | while a segment is created                    | a blank file: replaced at the next start                                  |
 //!
 //! Two kinds of failure, kept apart:
 //! - *The disk is full.* What was written of the group is taken back, the group refused, and the next append tries again.
-//! - *Anything else.* What the disk holds after the last acknowledged frame is in doubt, for good: after a failed sync the operating system
+//! - *Anything else.* What the disk holds after the durable end is in doubt, for good: after a failed sync the operating system
 //!   may call the next one a success although the bytes are gone. The segment is sealed: nothing is written to it again, and a note beside it
-//!   says where the acknowledged frames end. Appends are refused until a new segment was created, written and synced; it continues the chain
-//!   from the last acknowledged entry and repeats where the sealed segment ends. So what was refused never counts as an entry. If the
+//!   says where the durable frames end. Appends are refused until a new segment was created, written and synced; it continues the chain
+//!   from the last durable entry and repeats where the sealed segment ends. So what was refused never counts as an entry, and what was acknowledged as
+//!   [`Durability::WithNext`] and is lost now takes with it what would follow it ([`AppendError::Orphaned`]). If the
 //!   disk takes neither the note nor a new segment and the process dies, the next start may find refused frames intact and keep them: a log may hold
 //!   records of exchanges that did not happen, never miss one that did.
 
 use std::io;
+use std::mem::{replace, take};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use kogge_proto::digest::Sha256;
 use kogge_proto::wire::log::entry::Kind;
 use kogge_proto::wire::log::{SegmentStart, StampRecord};
+use prost::Message;
 
+use crate::bodies::Moved;
 use crate::chain::Chain;
 use crate::disk::Disk;
-use crate::draft::{Draft, Effect, Prepared, Waiting, stamp_bytes};
+use crate::draft::{Draft, Effect, Waiting};
 use crate::error::is_full;
+use crate::failing::Health;
+use crate::incarnation::Incarnations;
+use crate::index::Note;
 use crate::layout::Layout;
 use crate::live::{Live, Mark, locked};
+use crate::prepared::{Prepared, Spooled, stamp_bytes};
+use crate::queue::{Limits, Queue, Refused, Taken};
 use crate::scan::FORMAT;
-use crate::segment::{AHEAD_BYTES, Segment};
-use crate::{Acknowledge, AppendError, NewMessage, Options, State};
+use crate::segment::Segment;
+use crate::{Acknowledge, AppendError, Durability, Options, Receipt};
 
-/// Most jobs that wait for the writer: with the largest messages about 100 MiB.
-pub(crate) const QUEUE_JOBS_MAX: usize = 256;
+/// What may wait for the writer: more records than there are exchanges at once, or what a slow disk writes within a second.
+pub(crate) const QUEUE: Limits = Limits { jobs: 4096, bytes: 32 * 1024 * 1024 };
 
 /// A group is closed at this size: what a slow disk writes within a few tens of milliseconds.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Within this time a record becomes durable that was acknowledged as [`Durability::WithNext`].
+pub const SYNC_WITHIN: Duration = Duration::from_millis(50);
+
 /// How often a log that does not take records tries again by itself.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// Pause after the second failed attempt to prove a new segment; doubled after each further one, up to [`BACKOFF_MAX`].
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 /// What is to be appended, and who is to be told.
 pub(crate) struct Job {
@@ -56,29 +67,36 @@ pub(crate) struct Job {
 }
 
 pub(crate) enum Work {
-    Message(Box<NewMessage>),
+    Message(Box<Prepared>),
     Stamp(StampRecord),
 }
 
 impl Job {
+    /// The body that it brings along in the spool.
+    pub(crate) fn spooled(&self) -> Option<&Spooled> {
+        match &self.work {
+            Work::Message(prepared) => prepared.spooled.as_ref(),
+            Work::Stamp(_) => None,
+        }
+    }
+
+    /// Puts it into a queue, or refuses it. Never waits.
+    pub(crate) fn hand_to(self, queue: &Queue<Self>) {
+        let bytes = match &self.work {
+            Work::Message(prepared) => prepared.memory(),
+            Work::Stamp(stamp) => stamp.encoded_len(),
+        };
+        if let Err((refused, job)) = queue.push(self, bytes) {
+            job.refuse(match refused {
+                Refused::Full => AppendError::Busy,
+                Refused::Closed => AppendError::Closed,
+            });
+        }
+    }
+
     pub(crate) fn refuse(self, error: AppendError) {
         tell(self.acknowledge, Err(error));
     }
-}
-
-/// What the writer can do at the moment.
-enum Health {
-    Sound,
-    /// The disk is full; with `rolling`, for the next segment.
-    Full {
-        rolling: bool,
-    },
-    /// The current segment is sealed, see the module's head.
-    Sealed {
-        reason: String,
-        attempts: u32,
-        next_attempt: Instant,
-    },
 }
 
 /// The writer's state; owned by its thread.
@@ -89,10 +107,25 @@ pub(crate) struct Writer {
     pub(crate) live: Arc<Live>,
     /// Wakes the indexer; a full channel means that it is awake.
     pub(crate) indexer: SyncSender<()>,
-    segment: Segment,
-    chain: Chain,
-    health: Health,
-    draft: Draft,
+    pub(crate) segment: Segment,
+    /// The written end.
+    pub(crate) chain: Chain,
+    /// The durable end.
+    pub(crate) durable: Chain,
+    pub(crate) unsynced: Unsynced,
+    pub(crate) incarnations: Incarnations,
+    pub(crate) health: Health,
+    pub(crate) draft: Draft,
+}
+
+/// What lies between the durable end and the written one.
+#[derive(Default)]
+pub(crate) struct Unsynced {
+    waiting: Vec<Waiting>,
+    moved: Vec<Moved>,
+    notes: Vec<Note>,
+    /// When it has to be synced at the latest.
+    due: Option<Instant>,
 }
 
 impl Writer {
@@ -105,58 +138,65 @@ impl Writer {
         indexer: SyncSender<()>,
         (segment, chain): (Segment, Chain),
     ) -> Self {
-        let draft = Draft::after(chain);
-        Self { layout, options, disk, live, indexer, segment, chain, health: Health::Sound, draft }
+        let incarnations = Incarnations::default();
+        Self {
+            draft: Draft::after(chain, chain, incarnations.current()),
+            layout,
+            options,
+            disk,
+            live,
+            indexer,
+            segment,
+            chain,
+            durable: chain,
+            unsynced: Unsynced::default(),
+            incarnations,
+            health: Health::Sound,
+        }
     }
 
     /// Works until nobody can send any more.
-    pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
+    pub(crate) fn run(mut self, queue: &Queue<Job>) {
+        let mut jobs = Vec::new();
         loop {
-            let first = match self.health {
-                Health::Sound => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Health::Full { .. } | Health::Sealed { .. } => jobs.recv_timeout(RETRY),
-            };
-            match first {
-                Ok(job) => self.group(job, jobs),
-                Err(RecvTimeoutError::Timeout) => self.try_to_recover(),
-                Err(RecvTimeoutError::Disconnected) => return,
+            let retry = (!self.health.is_sound()).then(|| Instant::now() + RETRY);
+            let until = self.unsynced.due.into_iter().chain(retry).min();
+            match queue.take(&mut jobs, until) {
+                Taken::Jobs => self.group(&mut jobs),
+                Taken::Timeout => {
+                    self.sync_if_due();
+                    self.try_to_recover();
+                }
+                Taken::Closed => return self.sync(),
             }
             self.grow_ahead();
         }
     }
 
-    /// Takes the job and all that is queued behind it, as one group as far as they fit into one.
-    fn group(&mut self, first: Job, jobs: &Receiver<Job>) {
-        let mut job = Some(first);
-        while let Some(next) = job {
-            self.take(next);
+    /// Takes the jobs as one group, as far as they fit into one.
+    fn group(&mut self, jobs: &mut Vec<Job>) {
+        for job in jobs.drain(..) {
+            self.take(job);
             if self.draft.frames.len() >= GROUP_BYTES_MAX {
-                break;
+                self.commit();
             }
-            job = jobs.try_recv().ok();
         }
         self.commit();
+        self.sync_if_due();
     }
 
     fn take(&mut self, job: Job) {
-        if let Health::Sealed { .. } = self.health {
-            self.try_to_recover();
-        }
-        if let Health::Sealed { reason, .. } = &self.health {
-            let error = AppendError::Suspect(reason.clone());
+        self.leave_seal();
+        if let Some(error) = self.health.refusal() {
             return job.refuse(error);
         }
         match job.work {
-            Work::Message(message) => self.take_message(*message, job.acknowledge),
+            Work::Message(prepared) => self.take_message(*prepared, job.acknowledge),
             Work::Stamp(stamp) => self.take_stamp(stamp, job.acknowledge),
         }
     }
 
-    fn take_message(&mut self, message: NewMessage, acknowledge: Acknowledge) {
-        let prepared = match Prepared::new(message) {
-            Ok(prepared) => prepared,
-            Err(error) => return tell(acknowledge, Err(error)),
-        };
+    fn take_message(&mut self, prepared: Prepared, acknowledge: Acknowledge) {
         let time = (self.options.clock)();
         let is_replay = prepared
             .key
@@ -167,17 +207,26 @@ impl Writer {
         let present =
             |digest: &_| self.segment.materials.contains(digest) || self.draft.materials.contains(digest);
         let needed = prepared.bytes(present);
-        match self.make_room(needed) {
-            Ok(()) => {
-                self.draft.add_message(prepared, &self.segment.materials, time, &self.layout, acknowledge);
-            }
-            Err(error) => tell(acknowledge, Err(error)),
+        if let Err(error) = self.make_room(needed) {
+            return tell(acknowledge, Err(error));
         }
+        // After room was made: the log may have lost what this follows just then.
+        let is_orphaned = prepared
+            .follows
+            .is_some_and(|receipt| self.incarnations.is_lost(receipt.incarnation, receipt.sequence));
+        if is_orphaned {
+            return tell(acknowledge, Err(AppendError::Orphaned));
+        }
+        self.draft.add_message(prepared, &self.segment.materials, time, &self.layout, acknowledge);
     }
 
     fn take_stamp(&mut self, stamp: StampRecord, acknowledge: Acknowledge) {
         // A stamp is checked against what is durable, so that two in one group cannot build on the same root.
         self.commit();
+        self.sync();
+        if let Some(error) = self.health.refusal() {
+            return tell(acknowledge, Err(error));
+        }
         let checked = locked(&self.live.unstamped).check(&stamp).map_err(AppendError::Unfit);
         match checked.and_then(|()| stamp_bytes(&stamp)).and_then(|needed| self.make_room(needed)) {
             Ok(()) => self.draft.add_stamp(stamp, (self.options.clock)(), acknowledge),
@@ -192,29 +241,36 @@ impl Writer {
             return Ok(());
         }
         self.commit();
-        if let Health::Sealed { reason, .. } = &self.health {
-            return Err(AppendError::Suspect(reason.clone()));
+        self.sync();
+        if let Some(error) = self.health.refusal() {
+            return Err(error);
         }
         self.start_segment(false).map_err(|error| self.fail("start a segment", &error, true))
     }
 
-    /// Writes the draft, makes it durable, acknowledges it.
+    /// Writes the draft, and makes it durable if somebody waits for that.
     fn commit(&mut self) {
-        let draft = std::mem::replace(&mut self.draft, Draft::after(self.chain));
+        let draft = self.take_draft();
         if draft.is_empty() {
             return;
         }
-        match self.make_durable(&draft) {
-            Ok(()) => self.acknowledge(draft),
+        match self.write(&draft) {
+            Ok(()) => {
+                let is_urgent = draft.is_urgent();
+                self.written(draft);
+                if is_urgent {
+                    self.sync();
+                }
+            }
             Err(error) => {
-                draft.moved.into_iter().for_each(crate::bodies::Moved::give_back);
-                draft.waiting.into_iter().for_each(|waiting| tell(waiting.acknowledge, Err(error.clone())));
+                draft.moved.into_iter().for_each(Moved::give_back);
+                refuse(draft.waiting, &error);
             }
         }
-        self.draft = Draft::after(self.chain);
+        self.draft = self.blank_draft();
     }
 
-    fn make_durable(&mut self, draft: &Draft) -> Result<(), AppendError> {
+    fn write(&mut self, draft: &Draft) -> Result<(), AppendError> {
         self.segment
             .reserve(draft.frames.len())
             .map_err(|error| self.fail("reserve space", &error, false))?;
@@ -224,127 +280,113 @@ impl Writer {
             synced.map_err(|error| self.fail("sync the directory of bodies", &error, false))?;
         }
         // A crash after this may leave the frames whole, torn or not at all; nobody was told of them.
-        self.segment.write(&draft.frames).map_err(|error| self.take_back(&error))?;
-        // A crash after this leaves the group in the log. What it says holds from here on.
-        self.segment.sync().map_err(|error| self.seal(format!("a sync failed: {error}")))
+        self.segment.write(&draft.frames).map_err(|error| self.take_back(&error))
     }
 
-    fn acknowledge(&mut self, draft: Draft) {
+    /// The draft's frames stand in the file: acknowledges those who wait for no more.
+    fn written(&mut self, draft: Draft) {
         let base = self.segment.tail;
+        self.unsynced.notes.extend(draft.notes.into_iter().map(|note| note.moved_by(base)));
         self.segment.tail += draft.frames.len() as u64;
         self.segment.materials.extend(draft.materials);
         self.chain = draft.chain;
-        let must_wake = self.live.index.add(base, draft.notes, self.chain, self.segment.tail);
-        self.publish();
         self.recovered();
-        for Waiting { receipt, effect, acknowledge } in draft.waiting {
-            match effect {
-                Effect::Message(key) => {
-                    if let Some(key) = key {
-                        locked(&self.live.window).insert(key, receipt.time, receipt.time);
-                    }
-                    locked(&self.live.unstamped).add(receipt.sequence, receipt.time);
+        self.unsynced.moved.extend(draft.moved);
+        for mut waiting in draft.waiting {
+            if waiting.durability == Durability::WithNext {
+                // Remembered from now on, also if the record is lost: its request may have been passed on by then.
+                if let Effect::Message(Some(key)) = waiting.effect {
+                    locked(&self.live.window).insert(key, waiting.receipt.time, waiting.receipt.time);
                 }
-                Effect::Stamp { leaves, root } => {
-                    locked(&self.live.unstamped).cover(leaves.into_iter(), root);
-                }
+                self.unsynced.due.get_or_insert_with(|| Instant::now() + SYNC_WITHIN);
+                waiting.tell(Ok(()));
             }
-            tell(acknowledge, Ok(receipt));
+            self.unsynced.waiting.push(waiting);
+        }
+    }
+
+    fn sync_if_due(&mut self) {
+        if self.unsynced.due.is_some_and(|due| due <= Instant::now()) {
+            self.sync();
+        }
+    }
+
+    /// Makes durable what was written.
+    fn sync(&mut self) {
+        if self.unsynced.waiting.is_empty() {
+            return;
+        }
+        // A crash after this leaves the group in the log. What it says holds from here on.
+        match self.segment.sync() {
+            Ok(()) => self.synced(),
+            Err(error) => drop(self.seal(format!("a sync failed: {error}"))),
+        }
+    }
+
+    /// What was written is durable.
+    pub(crate) fn synced(&mut self) {
+        self.segment.synced = self.segment.tail;
+        self.durable = self.chain;
+        let notes = take(&mut self.unsynced.notes);
+        let must_wake = self.live.index.add(notes, self.durable, self.segment.synced);
+        self.publish();
+        self.unsynced.due = None;
+        self.unsynced.moved.clear();
+        if self.draft.is_empty() {
+            self.draft = self.blank_draft();
+        }
+        self.note_effects();
+        for mut waiting in self.unsynced.waiting.drain(..) {
+            waiting.tell(Ok(()));
         }
         if must_wake {
             self.wake_indexer();
         }
     }
 
-    /// Takes back what a failed write left, if the disk is merely full.
-    fn take_back(&mut self, error: &io::Error) -> AppendError {
-        if !is_full(error) {
-            return self.seal(format!("a write failed: {error}"));
-        }
-        match self.segment.roll_back() {
-            Ok(()) => self.fail("write", error, false),
-            Err(error) => self.seal(format!("a write could not be taken back: {error}")),
-        }
-    }
-
-    /// A failure before any frame was written: passes by itself if the disk is full, else the segment is sealed.
-    fn fail(&mut self, what: &str, error: &io::Error, rolling: bool) -> AppendError {
-        if !is_full(error) {
-            return self.seal(format!("cannot {what}: {error}"));
-        }
-        if matches!(self.health, Health::Sound) {
-            tracing::error!("the message log's disk is full: no exchanges until there is space");
-        }
-        self.health = Health::Full { rolling };
-        *locked(&self.live.state) = State::Full;
-        AppendError::Full
-    }
-
-    fn seal(&mut self, reason: String) -> AppendError {
-        tracing::error!(
-            segment = self.segment.number,
-            reason,
-            "the message log's segment is sealed as suspect"
-        );
-        let note = self.layout.suspect_note(self.segment.number);
-        // Without the note the log is still right while this process lives, see the module's head.
-        if let Err(error) = kogge_durable::write_atomic(&note, self.segment.tail.to_string().as_bytes(), true)
-        {
-            tracing::error!(%error, "cannot note that a segment is suspect");
-        }
-        self.health = Health::Sealed { reason: reason.clone(), attempts: 0, next_attempt: Instant::now() };
-        *locked(&self.live.state) = State::Suspect(reason.clone());
-        AppendError::Suspect(reason)
-    }
-
-    /// Tries to leave a failure behind without a record to append.
-    fn try_to_recover(&mut self) {
-        match &self.health {
-            Health::Sound => {}
-            Health::Full { rolling } => {
-                let rolling = *rolling;
-                let probe = if rolling { self.start_segment(false) } else { self.probe_space() };
-                match probe {
-                    Ok(()) => self.recovered(),
-                    // Still full, or worse.
-                    Err(error) => drop(self.fail("reserve space", &error, rolling)),
-                }
-            }
-            Health::Sealed { next_attempt, .. } if Instant::now() < *next_attempt => {}
-            Health::Sealed { reason, attempts, .. } => {
-                let (mut reason, attempts) = (reason.clone(), attempts + 1);
-                match self.start_segment(true) {
-                    Ok(()) => return self.recovered(),
-                    Err(error) => {
-                        reason = format!("{}; a new segment failed too: {error}", first_reason(&reason));
+    /// Each lock once for all records. Before anybody is told: who is, may ask at once.
+    fn note_effects(&self) {
+        let mut window = locked(&self.live.window);
+        let mut unstamped = locked(&self.live.unstamped);
+        for Waiting { receipt, effect, .. } in &self.unsynced.waiting {
+            match effect {
+                Effect::Message(key) => {
+                    if let Some(key) = key {
+                        window.insert(*key, receipt.time, receipt.time);
                     }
+                    unstamped.add(receipt.sequence, receipt.time);
                 }
-                let pause = BACKOFF_MIN.saturating_mul(1 << attempts.min(16)).min(BACKOFF_MAX);
-                *locked(&self.live.state) = State::Suspect(reason.clone());
-                self.health = Health::Sealed { reason, attempts, next_attempt: Instant::now() + pause };
+                Effect::Stamp { leaves, root } => unstamped.cover(leaves.iter().copied(), *root),
             }
         }
     }
 
-    fn probe_space(&mut self) -> io::Result<()> {
-        self.segment.reserve(usize::try_from(AHEAD_BYTES / 4).unwrap_or(usize::MAX))?;
-        self.segment.sync()
+    /// What was written after the durable end does not count any more. Who was told that it was written is not told again: what follows it will be refused.
+    pub(crate) fn lose_unsynced(&mut self, error: &AppendError) {
+        let Unsynced { waiting, moved, notes: _, due: _ } = take(&mut self.unsynced);
+        self.segment.tail = self.segment.synced;
+        self.chain = self.durable;
+        self.incarnations.cut(self.durable.sequence);
+        self.draft = self.blank_draft();
+        moved.into_iter().for_each(Moved::give_back);
+        refuse(waiting, error);
     }
 
-    fn recovered(&mut self) {
-        if !matches!(self.health, Health::Sound) {
-            tracing::info!("the message log takes records again");
-            self.health = Health::Sound;
-            *locked(&self.live.state) = State::Writable;
-        }
+    fn take_draft(&mut self) -> Draft {
+        let blank = self.blank_draft();
+        replace(&mut self.draft, blank)
     }
 
-    /// Creates, writes and syncs the next segment. A crash in between leaves a file without an acknowledged entry.
-    fn start_segment(&mut self, suspect: bool) -> io::Result<()> {
+    fn blank_draft(&self) -> Draft {
+        Draft::after(self.chain, self.durable, self.incarnations.current())
+    }
+
+    /// Creates, writes and syncs the next segment. Everything written is durable or lost by now. A crash in between leaves a file without an acknowledged entry.
+    pub(crate) fn start_segment(&mut self, suspect: bool) -> io::Result<()> {
         let unstamped = locked(&self.live.unstamped);
         let previous = Previous {
             number: self.segment.number,
-            bytes: self.segment.tail,
+            bytes: self.segment.synced,
             suspect,
             unstamped_from: unstamped.oldest(1).first().copied(),
             last_root: unstamped.last_root(),
@@ -354,7 +396,8 @@ impl Writer {
             start_segment(self.disk.as_ref(), &self.layout, &self.options, self.chain, previous)?;
         self.segment = segment;
         self.chain = chain;
-        self.draft = Draft::after(chain);
+        self.durable = chain;
+        self.draft = self.blank_draft();
         self.live.index.seal(self.segment.number, chain, self.segment.tail);
         self.publish();
         self.wake_indexer();
@@ -368,23 +411,21 @@ impl Writer {
 
     fn publish(&self) {
         self.live.durable.set(Mark {
-            sequence: self.chain.sequence,
+            sequence: self.durable.sequence,
             segment: self.segment.number,
-            end: self.segment.tail,
+            end: self.segment.synced,
         });
     }
 
     /// Grows the segment while nobody waits. If it fails, the next group finds out.
     fn grow_ahead(&mut self) {
-        if matches!(self.health, Health::Sound)
-            && self.segment.runs_low()
-            && let Err(error) = self.segment.grow_ahead()
-        {
-            if is_full(&error) {
-                tracing::warn!("the message log's disk is nearly full");
-            } else {
-                self.seal(format!("growing the segment failed: {error}"));
-            }
+        if !self.health.is_sound() || !self.segment.runs_low() {
+            return;
+        }
+        match self.segment.grow_ahead() {
+            Ok(()) => self.synced(),
+            Err(error) if is_full(&error) => tracing::warn!("the message log's disk is nearly full"),
+            Err(error) => drop(self.seal(format!("growing the segment failed: {error}"))),
         }
     }
 }
@@ -452,12 +493,14 @@ pub(crate) fn start_segment(
 }
 
 /// Calls back; a panic there is the owner's bug and must not stop the log.
-pub(crate) fn tell(acknowledge: Acknowledge, outcome: Result<crate::Receipt, AppendError>) {
+pub(crate) fn tell(acknowledge: Acknowledge, outcome: Result<Receipt, AppendError>) {
     if catch_unwind(AssertUnwindSafe(|| acknowledge(outcome))).is_err() {
         tracing::error!("a callback of the message log panicked");
     }
 }
 
-fn first_reason(reason: &str) -> &str {
-    reason.split("; a new segment failed too").next().unwrap_or(reason)
+fn refuse(waiting: Vec<Waiting>, error: &AppendError) {
+    for mut waiting in waiting {
+        waiting.tell(Err(error.clone()));
+    }
 }

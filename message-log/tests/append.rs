@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use fixture::*;
 use kogge_message_log::{
-    AppendError, Filter, LogError, MessageLog, NewBodyPlace, Options, Reader, State, reindex,
+    AppendError, Durability, Filter, LogError, MessageLog, NewBodyPlace, Options, Reader, State, reindex,
 };
 use kogge_proto::digest::sha512;
 use kogge_proto::id::SecurityServerId;
@@ -160,7 +160,7 @@ fn a_replayed_request_is_refused_also_after_a_restart_and_within_one_group() {
     let (tell, told) = mpsc::channel();
     for _ in 0..50 {
         let tell = tell.clone();
-        log.append(request(2), Box::new(move |outcome| tell.send(outcome).unwrap()));
+        log.append(request(2), Durability::Now, Box::new(move |outcome| tell.send(outcome).unwrap()));
     }
     let accepted = told.iter().take(50).filter(|outcome| outcome.is_ok()).count();
     assert_eq!(accepted, 1);
@@ -325,7 +325,7 @@ fn closing_writes_out_what_was_handed_over() {
     for number in 0..300 {
         let tell = tell.clone();
         let new = if number % 50 == 0 { spooled(&log, number, 300_000) } else { request(number) };
-        log.append(new, Box::new(move |outcome| tell.send(outcome).unwrap()));
+        log.append(new, Durability::Now, Box::new(move |outcome| tell.send(outcome).unwrap()));
     }
     drop(tell);
     log.close();
@@ -337,7 +337,7 @@ fn closing_writes_out_what_was_handed_over() {
 fn a_callback_may_panic_or_drop_the_last_clone() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());
-    log.append(request(1), Box::new(|_| panic!("a bug of the caller")));
+    log.append(request(1), Durability::Now, Box::new(|_| panic!("a bug of the caller")));
     append(&log, request(2)).unwrap();
     let (tell, told) = mpsc::channel();
     let last = log.clone();
@@ -345,6 +345,7 @@ fn a_callback_may_panic_or_drop_the_last_clone() {
     let in_callback = held.clone();
     last.append(
         request(3),
+        Durability::Now,
         Box::new(move |outcome| {
             drop(in_callback.lock().unwrap().take());
             tell.send(outcome).unwrap();
@@ -379,6 +380,7 @@ fn thirty_two_threads_are_acknowledged_in_the_order_of_the_log() {
                     let order = order.clone();
                     log.append(
                         request(thread * 1000 + number),
+                        Durability::Now,
                         Box::new(move |outcome| {
                             order.lock().unwrap().push(outcome.unwrap().sequence);
                             tell.send(()).unwrap();

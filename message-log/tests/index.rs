@@ -29,7 +29,11 @@ fn filled(dir: &Path) -> Vec<u64> {
     let (tell, told) = std::sync::mpsc::channel();
     for number in 0..RECORDS {
         let tell = tell.clone();
-        log.append(request(number), Box::new(move |outcome| tell.send(outcome.unwrap().sequence).unwrap()));
+        log.append(
+            request(number),
+            kogge_message_log::Durability::Now,
+            Box::new(move |outcome| tell.send(outcome.unwrap().sequence).unwrap()),
+        );
     }
     drop(tell);
     let sequences: Vec<u64> = told.iter().collect();

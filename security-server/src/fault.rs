@@ -246,7 +246,13 @@ fn backend(error: &BackendError) -> FaultCode {
 
 fn logging(error: &LoggingError) -> String {
     match error {
-        LoggingError::Append(AppendError::Full | AppendError::Replayed | AppendError::Closed)
+        LoggingError::Append(
+            AppendError::Full
+            | AppendError::Busy
+            | AppendError::Orphaned
+            | AppendError::Replayed
+            | AppendError::Closed,
+        )
         | LoggingError::Timeout => error.to_string(),
         // These quote the operating system.
         LoggingError::Append(AppendError::Suspect(_) | AppendError::Unfit(_)) => {

@@ -1,6 +1,6 @@
 //! The async face of the message log: what goes in is evidence, what comes out is durable.
 
-use kogge_message_log::{AppendError, MessageLog, NewMessage, Receipt};
+use kogge_message_log::{AppendError, Durability, MessageLog, NewMessage, Receipt};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -51,7 +51,7 @@ impl Logging {
         let (acknowledge, acknowledged) = oneshot::channel();
         let record = stage.record();
         // The receiver is gone only if this future was dropped; then nobody asks for the receipt.
-        self.log.append(record, Box::new(move |result| drop(acknowledge.send(result))));
+        self.log.append(record, Durability::Now, Box::new(move |result| drop(acknowledge.send(result))));
         let acknowledged = timeout_at(deadline, acknowledged).await.map_err(|_| LoggingError::Timeout)?;
         let receipt = acknowledged.map_err(|_| AppendError::Closed)??;
         Ok(Logged { stage, receipt })

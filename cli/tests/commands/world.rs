@@ -19,7 +19,7 @@ use kogge_evidence::evidence_record::batch_root;
 use kogge_evidence::material::Material;
 use kogge_evidence::signature::{self, Credential, Parts};
 use kogge_evidence::xades;
-use kogge_message_log::{MessageLog, NewBody, NewBodyPlace, NewMessage, Options};
+use kogge_message_log::{Durability, MessageLog, NewBody, NewBodyPlace, NewMessage, Options};
 use kogge_proto::digest::{Sha256, Sha512, sha512};
 use kogge_proto::id::{MemberId, SecurityServerId, ServiceId, SubsystemId};
 use kogge_proto::message::{RequestParts, ResponseParts, RestRequest, RestResponse, request_hash};
@@ -188,9 +188,14 @@ impl World {
             body: Some(body),
             signature: signed.signature,
             material: signed.material,
+            follows: None,
         };
         let (tell, told) = mpsc::channel();
-        self.log.as_ref().unwrap().append(new, Box::new(move |outcome| tell.send(outcome).unwrap()));
+        self.log.as_ref().unwrap().append(
+            new,
+            Durability::Now,
+            Box::new(move |outcome| tell.send(outcome).unwrap()),
+        );
         told.recv().unwrap().unwrap();
     }
 

@@ -73,12 +73,12 @@ impl LogIndex {
         }
     }
 
-    /// Takes note of entries that became durable, whose offsets count from `base`: up to `chain`, whose frame ends at `end`. Returns whether the
+    /// Takes note of entries that became durable: up to `chain`, whose frame ends at `end`. Returns whether the
     /// indexer must be woken.
-    pub(crate) fn add(&self, base: u64, notes: Vec<Note>, chain: Chain, end: u64) -> bool {
+    pub(crate) fn add(&self, notes: Vec<Note>, chain: Chain, end: u64) -> bool {
         let mut growing = locked(&self.growing);
         for note in notes {
-            growing.add(&Note { offset: base.saturating_add(note.offset), ..note });
+            growing.add(&note);
         }
         growing.reach(chain, end);
         drop(growing);

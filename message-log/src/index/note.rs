@@ -47,6 +47,11 @@ impl Note {
         };
         Self { sequence: entry.sequence, offset, time: UnixMillis(entry.time_ms), kind }
     }
+
+    /// The same, with an offset that counts from `base` bytes earlier.
+    pub(crate) fn moved_by(self, base: u64) -> Self {
+        Self { offset: self.offset.saturating_add(base), ..self }
+    }
 }
 
 /// The first four bytes of a text's SHA-256. Two texts may share them (once in four billion, or when somebody makes an effort): the index

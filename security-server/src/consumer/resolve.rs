@@ -124,6 +124,7 @@ impl Evident for Signed<Routed> {
             body: self.message().body().map(log_body),
             signature: self.signature().clone(),
             material: self.material().clone(),
+            follows: None,
         }
     }
 }

@@ -136,6 +136,7 @@ impl Evident for Verified {
             body: self.body.as_ref().map(log_body),
             signature: self.signature.clone(),
             material: self.material.clone(),
+            follows: None,
         }
     }
 }

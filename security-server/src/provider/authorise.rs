@@ -145,6 +145,7 @@ impl Evident for Authorised {
             body: self.body().map(log_body),
             signature: arrived.signature.clone(),
             material: self.verified.signer().material(),
+            follows: None,
         }
     }
 }

@@ -273,6 +273,7 @@ impl Evident for Signed<Answer> {
             body: answer.body.as_ref().map(log_body),
             signature: self.signature().clone(),
             material: self.material().clone(),
+            follows: None,
         }
     }
 }
