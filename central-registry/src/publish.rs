@@ -104,7 +104,7 @@ fn last_published(
         );
     }
     let bytes = archive.read(&row)?;
-    match VerifiedSnapshot::verify_archived(&bytes, anchor) {
+    match VerifiedSnapshot::verify_archived(bytes.clone(), anchor) {
         Ok(snapshot) => Ok(Some(Published {
             bytes,
             meta: snapshot.meta().clone(),
@@ -139,18 +139,13 @@ fn publish(
 ) -> Result<Published, RegistryError> {
     let newest = archive.newest()?.map_or(0, |row| row.version);
     let version = next_version(newest, now);
-    let bytes = sign(ledger.state(), token, version, now, lifetime)?;
-    let meta = VerifiedSnapshot::verify(&bytes, anchor, now)?.meta().clone();
+    let bytes = Bytes::from(sign(ledger.state(), token, version, now, lifetime)?);
+    let meta = VerifiedSnapshot::verify(bytes.clone(), anchor, now)?.meta().clone();
     let sequence = ledger.sequence();
     // From here on the version is taken, whether or not we live to serve it.
     archive.store(&Row { version, sequence, issued: now }, &bytes)?;
     tracing::info!(version, sequence, expires = %meta.expires, "published a snapshot");
-    Ok(Published {
-        bytes: bytes.into(),
-        meta,
-        sequence,
-        delegation_expires: ledger.state().delegation().expires,
-    })
+    Ok(Published { bytes, meta, sequence, delegation_expires: ledger.state().delegation().expires })
 }
 
 /// Rises with time, so that a registry restored from an old backup does not fall back behind what members have accepted before,

@@ -13,7 +13,7 @@ mod servers;
 mod tests;
 mod trust;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kogge_certs::anchor::{Anchor, AnchorError, Environment};
@@ -45,6 +45,8 @@ pub struct State {
     subsystems: BTreeMap<SubsystemId, Subsystem>,
     servers: BTreeMap<SecurityServerId, SecurityServer>,
     auth_certificates: BTreeMap<Sha256, SecurityServerId>,
+    /// On which servers a subsystem is registered; none without any.
+    registrations: BTreeMap<SubsystemId, BTreeSet<SecurityServerId>>,
     services: BTreeMap<ServiceId, Service>,
     cas: BTreeMap<String, ApprovedCa>,
     tsas: BTreeMap<String, ApprovedTsa>,
@@ -69,6 +71,7 @@ impl State {
             subsystems: BTreeMap::new(),
             servers: BTreeMap::new(),
             auth_certificates: BTreeMap::new(),
+            registrations: BTreeMap::new(),
             services: BTreeMap::new(),
             cas: BTreeMap::new(),
             tsas: BTreeMap::new(),
@@ -96,6 +99,7 @@ impl State {
             members: self.members.values().cloned().collect(),
             subsystems: self.subsystems.values().cloned().collect(),
             security_servers: self.servers.values().cloned().collect(),
+            registrations: self.registrations.clone(),
             cas: self.cas.values().cloned().collect(),
             tsas: self.tsas.values().cloned().collect(),
             services: self.services.values().cloned().collect(),
@@ -145,6 +149,13 @@ impl State {
     /// All security servers, by identifier.
     pub fn security_servers(&self) -> impl ExactSizeIterator<Item = &SecurityServer> {
         self.servers.values()
+    }
+
+    /// Every subsystem that is registered on a security server, with each of them.
+    pub fn registrations(&self) -> impl Iterator<Item = (&SubsystemId, &SecurityServerId)> {
+        self.registrations
+            .iter()
+            .flat_map(|(subsystem, servers)| servers.iter().map(move |server| (subsystem, server)))
     }
 
     /// All services, by identifier.

@@ -62,7 +62,7 @@ fn a_registry_killed_at_any_moment_never_takes_a_version_back() {
         change(&config, Change::AddMember { member: member.clone(), name: "Agency".to_owned() }).unwrap();
         loop {
             let bytes = runtime.block_on(get(&url, None, None, SNAPSHOT_BYTES_MAX, WAIT_MAX)).unwrap().body;
-            let snapshot = VerifiedSnapshot::verify_archived(&bytes, &anchor).unwrap();
+            let snapshot = VerifiedSnapshot::verify_archived(bytes.clone(), &anchor).unwrap();
             accept_over(accepted.as_ref(), snapshot.meta()).unwrap();
             accepted = Some(snapshot.meta().clone());
             let before = served.insert(snapshot.version(), bytes.to_vec());

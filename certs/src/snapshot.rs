@@ -8,18 +8,20 @@
 //! key by a new delegation.
 
 mod content;
+mod cursor;
 mod delegation;
 mod draft;
 mod endpoint;
 mod error;
+mod population;
 mod signatures;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use bytes::Bytes;
 use kogge_proto::digest::Sha256;
 use kogge_proto::id::{MemberId, SecurityServerId, ServiceId, SubsystemId};
 use kogge_proto::time::UnixMillis;
@@ -29,14 +31,19 @@ pub use self::delegation::{Delegation, SignedDelegation, sign_delegation};
 pub use self::draft::{Draft, sign_snapshot};
 pub use self::endpoint::{ENDPOINT_BYTES_MAX, EndpointError, check_address, check_http_url};
 pub use self::error::{ContentError, Part, SnapshotError};
+pub use self::population::Population;
 use crate::anchor::{Anchor, Environment};
 use crate::ocsp::Freshness;
 use crate::trust::TrustStore;
 
 /// A snapshot whose signatures, freshness and content have been checked. Immutable; share it behind an `Arc`.
+///
+/// It holds the signed bytes once, and beside them where each party lies in them: about 80 bytes per member of an instance with a server,
+/// a subsystem or two and a few services each. What is asked for is read from the bytes then. Servers, which every exchange asks for, are
+/// kept once they have been read.
 #[derive(Debug)]
 pub struct VerifiedSnapshot {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     meta: Meta,
     environment: Environment,
     content: content::Content,
@@ -109,8 +116,6 @@ pub struct SecurityServer {
     pub addresses: Vec<String>,
     /// SHA-256 of the DER of each registered authentication certificate; no other server has any of them.
     pub auth_certificates: Vec<Sha256>,
-    /// The subsystems registered on it; all exist.
-    pub clients: BTreeSet<SubsystemId>,
     /// A suspended server takes no part.
     pub suspended: bool,
 }
@@ -129,7 +134,7 @@ impl VerifiedSnapshot {
     ///
     /// # Errors
     /// Anything that is not exactly what the anchor's keys have signed for this instance and this time; see [`SnapshotError`].
-    pub fn verify(bytes: &[u8], anchor: &Anchor, now: UnixMillis) -> Result<Self, SnapshotError> {
+    pub fn verify(bytes: impl Into<Bytes>, anchor: &Anchor, now: UnixMillis) -> Result<Self, SnapshotError> {
         let snapshot = Self::verify_archived(bytes, anchor)?;
         snapshot.check_time(now)?;
         Ok(snapshot)
@@ -140,13 +145,13 @@ impl VerifiedSnapshot {
     ///
     /// # Errors
     /// As [`VerifiedSnapshot::verify`], but never for expiry.
-    pub fn verify_archived(bytes: &[u8], anchor: &Anchor) -> Result<Self, SnapshotError> {
-        verify::verify(bytes, anchor)
+    pub fn verify_archived(bytes: impl Into<Bytes>, anchor: &Anchor) -> Result<Self, SnapshotError> {
+        verify::verify(bytes.into(), anchor)
     }
 
     /// The encoded `SignedSnapshot`: what to cache, to serve on, and to verify again.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
@@ -206,78 +211,88 @@ impl VerifiedSnapshot {
 
     /// A member; look at `suspended` before serving it.
     #[must_use]
-    pub fn member(&self, id: &MemberId) -> Option<&Member> {
-        find(&self.content.members, &self.content.member_index, id)
+    pub fn member(&self, id: &MemberId) -> Option<Member> {
+        self.content.parties.member(id)
     }
 
-    /// All members, in the registry's order.
-    pub fn members(&self) -> impl ExactSizeIterator<Item = &Member> {
-        self.content.members.iter()
+    /// All members, by class and code. Like all lists here it is read from the bytes while it is walked through.
+    pub fn members(&self) -> impl Iterator<Item = Member> {
+        self.content.parties.members()
     }
 
     /// A subsystem.
     #[must_use]
-    pub fn subsystem(&self, id: &SubsystemId) -> Option<&Subsystem> {
-        find(&self.content.subsystems, &self.content.subsystem_index, id)
+    pub fn subsystem(&self, id: &SubsystemId) -> Option<Subsystem> {
+        self.content.parties.subsystem(id)
     }
 
-    /// All subsystems, in the registry's order.
-    pub fn subsystems(&self) -> impl ExactSizeIterator<Item = &Subsystem> {
-        self.content.subsystems.iter()
+    /// All subsystems, by member and code.
+    pub fn subsystems(&self) -> impl Iterator<Item = Subsystem> {
+        self.content.parties.subsystems()
     }
 
     /// Whether the subsystem exists and its member is not suspended.
     #[must_use]
     pub fn subsystem_registered(&self, id: &SubsystemId) -> bool {
-        self.subsystem(id).is_some() && self.member(id.member()).is_some_and(|member| !member.suspended)
+        self.content.parties.subsystem_active(id)
     }
 
     /// A security server; look at [`VerifiedSnapshot::server_active`] before talking to it.
     #[must_use]
     pub fn security_server(&self, id: &SecurityServerId) -> Option<&SecurityServer> {
-        find(&self.content.servers, &self.content.server_index, id)
+        self.content.parties.server(id)
     }
 
-    /// All security servers, in the registry's order.
-    pub fn security_servers(&self) -> impl ExactSizeIterator<Item = &SecurityServer> {
-        self.content.servers.iter()
+    /// All security servers, by owner and code.
+    pub fn security_servers(&self) -> impl Iterator<Item = SecurityServer> {
+        self.content.parties.servers()
     }
 
     /// The security server that registered this authentication certificate (SHA-256 of its DER).
     #[must_use]
     pub fn security_server_by_auth_certificate(&self, certificate: &Sha256) -> Option<&SecurityServer> {
-        find(&self.content.servers, &self.content.auth_index, certificate)
+        self.content.parties.server_by_certificate(certificate)
     }
 
     /// Whether neither the server nor its owner is suspended.
     #[must_use]
     pub fn server_active(&self, server: &SecurityServer) -> bool {
-        !server.suspended && self.member(server.id.owner()).is_some_and(|owner| !owner.suspended)
+        !server.suspended && self.content.parties.member_active(server.id.owner())
     }
 
-    /// The active servers on which the subsystem is registered; none if its member is suspended.
+    /// The active servers on which the subsystem is registered: those of its own member first, then by owner and code; none if its
+    /// member is suspended. For one server in particular ask [`VerifiedSnapshot::is_provider`].
     #[must_use]
     pub fn providers(&self, subsystem: &SubsystemId) -> Vec<&SecurityServer> {
-        if !self.subsystem_registered(subsystem) {
-            return Vec::new();
-        }
-        let places = self.content.provider_index.get(subsystem).map_or(&[][..], Vec::as_slice);
-        places
-            .iter()
-            .filter_map(|place| at(&self.content.servers, *place))
-            .filter(|server| self.server_active(server))
-            .collect()
+        self.content.parties.providers(subsystem).collect()
+    }
+
+    /// Whether `server` is one of the [`VerifiedSnapshot::providers`].
+    #[must_use]
+    pub fn is_provider(&self, server: &SecurityServerId, subsystem: &SubsystemId) -> bool {
+        self.content.parties.providers(subsystem).any(|found| found.id == *server)
+    }
+
+    /// Every subsystem with each security server that it is registered on, active or not.
+    pub fn registrations(&self) -> impl Iterator<Item = (SubsystemId, SecurityServerId)> {
+        self.content.parties.registrations()
     }
 
     /// A service.
     #[must_use]
-    pub fn service(&self, id: &ServiceId) -> Option<&Service> {
-        find(&self.content.services, &self.content.service_index, id)
+    pub fn service(&self, id: &ServiceId) -> Option<Service> {
+        self.content.parties.service(id)
     }
 
-    /// All services, in the registry's order.
-    pub fn services(&self) -> impl ExactSizeIterator<Item = &Service> {
-        self.content.services.iter()
+    /// Whether the service is in the catalogue.
+    #[must_use]
+    pub fn service_registered(&self, id: &ServiceId) -> bool {
+        self.content.parties.has_service(id)
+    }
+
+    /// All services, by subsystem and code.
+    pub fn services(&self) -> impl Iterator<Item = Service> {
+        self.content.parties.services()
     }
 
     fn check_time(&self, now: UnixMillis) -> Result<(), SnapshotError> {
@@ -315,15 +330,4 @@ pub fn accept_over(previous: Option<&Meta>, new: &Meta) -> Result<(), SnapshotEr
         return Err(SnapshotError::SameVersionDiffers { version: new.version });
     }
     Ok(())
-}
-
-/// Place in one of the content's lists; `u32` because four billion entries do not fit into a snapshot.
-type Place = u32;
-
-fn at<T>(list: &[T], place: Place) -> Option<&T> {
-    list.get(usize::try_from(place).ok()?)
-}
-
-fn find<'a, K: Eq + std::hash::Hash, T>(list: &'a [T], index: &HashMap<K, Place>, key: &K) -> Option<&'a T> {
-    at(list, *index.get(key)?)
 }

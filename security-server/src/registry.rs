@@ -7,6 +7,7 @@ mod fetch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use kogge_certs::anchor::Anchor;
 use kogge_certs::snapshot::{Meta, SnapshotError, VerifiedSnapshot, accept_over};
 use kogge_durable::DurableError;
@@ -86,7 +87,7 @@ impl Registry {
     /// Verifies what a registry or mirror offers, keeps it, and takes it into use; `Ok(false)` if it is the current one. Blocks.
     ///
     /// A crash between keeping and using leaves the new snapshot in the cache, where the next start finds it.
-    pub(crate) fn offer(&self, bytes: &[u8], now: UnixMillis) -> Result<bool, OfferError> {
+    pub(crate) fn offer(&self, bytes: Bytes, now: UnixMillis) -> Result<bool, OfferError> {
         let verified = VerifiedSnapshot::verify(bytes, &self.anchor, now);
         if let Err(SnapshotError::IssuedInFuture { issued }) = verified {
             self.clock_check.report(ClockSource::Registry, Some(issued.since(now)));

@@ -70,7 +70,7 @@ async fn a_served_snapshot_verifies_with_the_served_anchor() {
     assert_eq!(anchor.body, std::fs::read(home.config.anchor_file()).unwrap());
     let anchor = Anchor::parse(std::str::from_utf8(&anchor.body).unwrap()).unwrap();
     let snapshot = running.get("/snapshot", None).await.unwrap();
-    let snapshot = VerifiedSnapshot::verify(&snapshot.body, &anchor, now()).unwrap();
+    let snapshot = VerifiedSnapshot::verify(snapshot.body.clone(), &anchor, now()).unwrap();
     assert_eq!(snapshot.instance(), "EE");
     running.stop().await;
 }
@@ -86,10 +86,10 @@ async fn a_change_by_another_process_is_published() {
     let config = home.config.clone();
     spawn_blocking(move || change(&config, add_member("1"))).await.unwrap().unwrap();
     let next = running.next_snapshot(&etag).await;
-    let snapshot = VerifiedSnapshot::verify(&next.body, &home.anchor, now()).unwrap();
+    let snapshot = VerifiedSnapshot::verify(next.body.clone(), &home.anchor, now()).unwrap();
     assert_eq!(snapshot.members().map(|member| member.id.to_string()).collect::<Vec<_>>(), ["EE/GOV/1"]);
     // The first one is still there for auditors, byte for byte.
-    let version = VerifiedSnapshot::verify(&first.body, &home.anchor, now()).unwrap().version();
+    let version = VerifiedSnapshot::verify(first.body.clone(), &home.anchor, now()).unwrap().version();
     let old = running.get(&format!("/snapshot/{version}"), None).await.unwrap();
     assert_eq!(old.body, first.body);
     let as_of = running.get(&format!("/snapshot/as-of/{}", snapshot.issued().0 - 1), None).await.unwrap();
@@ -187,7 +187,7 @@ async fn https_is_served_with_the_configured_certificate() {
     let url = running.url.replace("http://127.0.0.1", "https://localhost");
     let url = format!("{url}/snapshot");
     let fetched = get(&url, None, Some(&certificate.pem()), SNAPSHOT_BYTES_MAX, WAIT_MAX).await.unwrap();
-    VerifiedSnapshot::verify(&fetched.body, &home.anchor, now()).unwrap();
+    VerifiedSnapshot::verify(fetched.body.clone(), &home.anchor, now()).unwrap();
     running.stop().await;
 }
 

@@ -50,11 +50,11 @@ impl State {
         self.known_subsystem(id)?;
         let in_use =
             |user_kind, user| Refusal::InUse { what: "subsystem", id: id.to_string(), user_kind, user };
-        if let Some(service) = self.services.keys().find(|service| service.subsystem() == id) {
+        if let Some(service) = self.first_service(id) {
             return Err(in_use("service", service.to_string()));
         }
-        if let Some(server) = self.servers.values().find(|server| server.clients.contains(id)) {
-            return Err(in_use("client registration on security server", server.id.to_string()));
+        if let Some(server) = self.registrations.get(id).and_then(|servers| servers.first()) {
+            return Err(in_use("client registration on security server", server.to_string()));
         }
         self.subsystems.remove(id);
         Ok(())
@@ -90,6 +90,13 @@ impl State {
             return Ok(());
         }
         Err(Refusal::Unknown { what: "subsystem", id: id.to_string() })
+    }
+
+    /// Services stand in the order of their subsystems, and no code comes before one blank.
+    fn first_service(&self, of: &SubsystemId) -> Option<&ServiceId> {
+        let least = ServiceId::new(of.clone(), " ").ok()?;
+        let (first, _) = self.services.range(least..).next()?;
+        (first.subsystem() == of).then_some(first)
     }
 
     fn member_mut(&mut self, id: &MemberId) -> Result<&mut Member, Refusal> {

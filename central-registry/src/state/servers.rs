@@ -19,7 +19,6 @@ impl State {
             id: id.clone(),
             addresses: addresses.to_vec(),
             auth_certificates: Vec::new(),
-            clients: BTreeSet::new(),
             suspended: false,
         };
         self.servers.insert(id.clone(), server);
@@ -85,7 +84,8 @@ impl State {
         subsystem: &SubsystemId,
     ) -> Result<(), Refusal> {
         self.known_subsystem(subsystem)?;
-        if !self.server_mut(id)?.clients.insert(subsystem.clone()) {
+        self.server_mut(id)?;
+        if !self.registrations.entry(subsystem.clone()).or_default().insert(id.clone()) {
             return Err(Refusal::Exists { what: "client", id: format!("{subsystem} of {id}") });
         }
         Ok(())
@@ -96,8 +96,13 @@ impl State {
         id: &SecurityServerId,
         subsystem: &SubsystemId,
     ) -> Result<(), Refusal> {
-        if !self.server_mut(id)?.clients.remove(subsystem) {
+        self.server_mut(id)?;
+        let servers = self.registrations.get_mut(subsystem);
+        if !servers.is_some_and(|servers| servers.remove(id)) {
             return Err(Refusal::Unknown { what: "client", id: format!("{subsystem} of {id}") });
+        }
+        if self.registrations.get(subsystem).is_some_and(BTreeSet::is_empty) {
+            self.registrations.remove(subsystem);
         }
         Ok(())
     }

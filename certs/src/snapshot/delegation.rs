@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use kogge_proto::digest::Sha256;
+use kogge_proto::digest::{Sha256, sha256};
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::registry as wire;
 use prost::Message;
@@ -46,7 +46,7 @@ pub fn sign_delegation(
     }
     .encode_to_vec();
     Delegation::read(&bytes)?;
-    let signatures = signatures::sign(Part::Delegation, &bytes, root_keys)?
+    let signatures = signatures::sign(Part::Delegation, &sha256(&bytes), root_keys)?
         .into_iter()
         .zip(root_keys)
         .map(|(signature, key)| (key.public_key().key_id(), signature.value))
@@ -85,7 +85,7 @@ pub(super) fn verify(
     root_keys: &[PublicKey],
     root_threshold: u32,
 ) -> Result<Delegation, SnapshotError> {
-    signatures::check(Part::Delegation, bytes, signatures, root_keys, root_threshold)?;
+    signatures::check(Part::Delegation, &sha256(bytes), signatures, root_keys, root_threshold)?;
     let delegation = Delegation::read(bytes)?;
     check_instance(instance, &delegation.instance)?;
     Ok(delegation)

@@ -1,23 +1,26 @@
 //! Making snapshots: what the registry publishes. The same content rules hold as for reading.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use kogge_proto::id::{MemberId, SubsystemId};
+use bytes::Bytes;
+use kogge_proto::digest::sha256;
+use kogge_proto::id::{MemberId, SecurityServerId, SubsystemId};
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::registry as wire;
 use prost::Message;
 
 use super::delegation::{Delegation, SignedDelegation};
-use super::verify::{online_signed, read_signed, read_snapshot};
+use super::verify::{Envelope, online_signed, read_snapshot};
 use super::{
-    ContentError, Member, Part, Policy, SecurityServer, Service, SnapshotError, Subsystem, signatures,
+    ContentError, Member, Part, Policy, SecurityServer, Service, SnapshotError, Subsystem, content,
+    signatures,
 };
 use crate::anchor::Environment;
 use crate::key::SigningKey;
 use crate::trust::{ApprovedCa, ApprovedTsa};
 
-/// The content of a snapshot that is to be signed.
+/// The content of a snapshot that is to be signed. The order within the lists does not matter: a snapshot is sorted.
 #[derive(Clone, Debug)]
 pub struct Draft {
     /// The instance's code.
@@ -36,8 +39,10 @@ pub struct Draft {
     pub members: Vec<Member>,
     /// Subsystems; their members must be there.
     pub subsystems: Vec<Subsystem>,
-    /// Security servers; their owners and clients must be there.
+    /// Security servers; their owners must be there.
     pub security_servers: Vec<SecurityServer>,
+    /// On which servers a subsystem is registered; all must be there.
+    pub registrations: BTreeMap<SubsystemId, BTreeSet<SecurityServerId>>,
     /// Approved CAs.
     pub cas: Vec<ApprovedCa>,
     /// Approved TSAs.
@@ -56,115 +61,169 @@ pub fn sign_snapshot(
     delegation: &SignedDelegation,
     online_keys: &[&dyn SigningKey],
 ) -> Result<Vec<u8>, SnapshotError> {
-    let snapshot = to_wire(draft)?.encode_to_vec();
+    let snapshot = Bytes::from(encode(draft)?);
+    let digest = sha256(&snapshot);
     let rules = Delegation::read(&delegation.bytes)?;
     // Read before it is signed: no key ever signs what nobody would accept.
-    read_snapshot(&snapshot, &rules, draft.environment)?;
-    let snapshot_signatures = signatures::sign(Part::Snapshot, &snapshot, online_keys)?;
+    read_snapshot(&snapshot, digest, &rules, draft.environment)?;
     let bytes = wire::SignedSnapshot {
         delegation: delegation.bytes.clone(),
         delegation_signatures: delegation.to_wire(),
-        snapshot,
-        snapshot_signatures,
+        snapshot_signatures: signatures::sign(Part::Snapshot, &digest, online_keys)?,
+        snapshot: snapshot.into(),
     }
     .encode_to_vec();
     // And once more as readers do: a token that signs wrongly, or keys that do not suffice, are found here and not at the members.
-    online_signed(&read_signed(&bytes)?, &rules)?;
+    let signed = Envelope::read(&bytes)?;
+    online_signed(&sha256(signed.snapshot), &signed.snapshot_signatures, &rules)?;
     Ok(bytes)
 }
 
-fn to_wire(draft: &Draft) -> Result<wire::Snapshot, SnapshotError> {
-    Ok(wire::Snapshot {
+/// Everything sorted, each party below the one it belongs to. Decoded form is held of one member at a time.
+fn encode(draft: &Draft) -> Result<Vec<u8>, SnapshotError> {
+    let mut sorted = Sorted::of(draft)?;
+    let mut bytes = head(draft).encode_to_vec();
+    for member in std::mem::take(&mut sorted.members) {
+        bytes.push(content::MEMBERS << 3 | LENGTH_DELIMITED);
+        // A vector grows: there is always room.
+        let _ = sorted.member(member).encode_length_delimited(&mut bytes);
+    }
+    sorted.nothing_left()?;
+    Ok(bytes)
+}
+
+fn head(draft: &Draft) -> wire::Snapshot {
+    wire::Snapshot {
         instance: draft.instance.clone(),
         environment: draft.environment.as_str().to_owned(),
         version: draft.version,
         issued_ms: draft.issued.0,
         expires_ms: draft.expires.0,
         policy: Some(policy(&draft.policy)),
-        members: members(draft)?,
-        security_servers: draft
-            .security_servers
-            .iter()
-            .map(|server| security_server(&draft.instance, server))
-            .collect::<Result<_, _>>()?,
         approved_cas: draft.cas.iter().map(approved_ca).collect(),
         approved_tsas: draft.tsas.iter().map(approved_tsa).collect(),
-        services: draft
-            .services
-            .iter()
-            .map(|each| service(&draft.instance, each))
-            .collect::<Result<_, _>>()?,
-    })
+        members: Vec::new(),
+    }
 }
 
-/// Subsystems stand inside their members on the wire, so a subsystem without its member is found here already.
-fn members(draft: &Draft) -> Result<Vec<wire::Member>, SnapshotError> {
-    let mut places = HashMap::with_capacity(draft.members.len());
-    let mut members = Vec::with_capacity(draft.members.len());
-    for member in &draft.members {
-        own(&draft.instance, &member.id)?;
-        places.entry(&member.id).or_insert(members.len());
-        members.push(wire::Member {
+/// What has not been written yet, each list in the order of the snapshot.
+struct Sorted<'a> {
+    members: Vec<&'a Member>,
+    subsystems: Rest<&'a Subsystem>,
+    servers: Rest<&'a SecurityServer>,
+    services: Rest<&'a Service>,
+    registrations: Rest<(&'a SubsystemId, &'a BTreeSet<SecurityServerId>)>,
+}
+
+type Rest<T> = std::iter::Peekable<std::vec::IntoIter<T>>;
+
+impl<'a> Sorted<'a> {
+    fn of(draft: &'a Draft) -> Result<Self, SnapshotError> {
+        let owners = draft.members.iter().map(|member| &member.id);
+        let owners = owners.chain(draft.subsystems.iter().map(|subsystem| subsystem.id.member()));
+        let owners = owners.chain(draft.security_servers.iter().map(|server| server.id.owner()));
+        let owners = owners.chain(draft.services.iter().map(|service| service.id.subsystem().member()));
+        let owners = owners.chain(draft.registrations.keys().map(SubsystemId::member));
+        let mut owners = owners.chain(draft.registrations.values().flatten().map(SecurityServerId::owner));
+        owners.try_for_each(|owner| own(&draft.instance, owner))?;
+        Ok(Self {
+            members: sorted(draft.members.iter(), |member| &member.id),
+            subsystems: sorted(draft.subsystems.iter(), |subsystem| &subsystem.id).into_iter().peekable(),
+            servers: sorted(draft.security_servers.iter(), |server| &server.id).into_iter().peekable(),
+            services: sorted(draft.services.iter(), |service| &service.id).into_iter().peekable(),
+            registrations: draft.registrations.iter().collect::<Vec<_>>().into_iter().peekable(),
+        })
+    }
+
+    fn member(&mut self, member: &Member) -> wire::Member {
+        let mut security_servers = Vec::new();
+        while let Some(server) = self.servers.next_if(|server| *server.id.owner() == member.id) {
+            security_servers.push(security_server(server));
+        }
+        let mut subsystems = Vec::new();
+        while let Some(subsystem) = self.subsystems.next_if(|subsystem| *subsystem.id.member() == member.id) {
+            subsystems.push(self.subsystem(subsystem));
+        }
+        wire::Member {
             member_class: member.id.class().to_owned(),
             member_code: member.id.code().to_owned(),
             name: member.name.clone(),
             suspended: member.suspended,
-            subsystems: Vec::new(),
-        });
+            security_servers,
+            subsystems,
+        }
     }
-    for subsystem in &draft.subsystems {
-        let member =
-            places.get(subsystem.id.member()).and_then(|place| members.get_mut(*place)).ok_or_else(|| {
-                ContentError::Dangling {
-                    from: format!("the subsystem {}", subsystem.id),
-                    what: "member",
-                    id: subsystem.id.member().to_string(),
-                }
-            })?;
-        member.subsystems.push(wire::Subsystem {
+
+    fn subsystem(&mut self, subsystem: &Subsystem) -> wire::Subsystem {
+        let registered = self.registrations.next_if(|(id, _)| **id == subsystem.id);
+        let servers = registered.into_iter().flat_map(|(_, servers)| servers);
+        let mut security_servers: Vec<_> =
+            servers.map(|server| server_ref(subsystem.id.member(), server)).collect();
+        // Own servers have no owner here, which changes their place.
+        security_servers.sort_unstable_by(|a, b| {
+            (&a.owner_class, &a.owner_code, &a.server_code).cmp(&(
+                &b.owner_class,
+                &b.owner_code,
+                &b.server_code,
+            ))
+        });
+        let mut services = Vec::new();
+        while let Some(service) = self.services.next_if(|service| *service.id.subsystem() == subsystem.id) {
+            services.push(wire::Service {
+                service_code: service.id.code().to_owned(),
+                title: service.title.clone(),
+            });
+        }
+        wire::Subsystem {
             subsystem_code: subsystem.id.code().to_owned(),
             name: subsystem.name.clone(),
-        });
+            security_servers,
+            services,
+        }
     }
-    Ok(members)
+
+    /// What belongs to nothing stops its list.
+    fn nothing_left(mut self) -> Result<(), ContentError> {
+        let dangling =
+            |from: String, what, id: &dyn ToString| ContentError::Dangling { from, what, id: id.to_string() };
+        if let Some(server) = self.servers.next() {
+            return Err(dangling(format!("the security server {}", server.id), "member", server.id.owner()));
+        }
+        if let Some(subsystem) = self.subsystems.next() {
+            return Err(dangling(format!("the subsystem {}", subsystem.id), "member", subsystem.id.member()));
+        }
+        if let Some(service) = self.services.next() {
+            return Err(dangling(format!("the service {}", service.id), "subsystem", service.id.subsystem()));
+        }
+        match self.registrations.next() {
+            Some((subsystem, _)) => Err(dangling("a registration".to_owned(), "subsystem", subsystem)),
+            None => Ok(()),
+        }
+    }
 }
 
-fn security_server(instance: &str, server: &SecurityServer) -> Result<wire::SecurityServer, SnapshotError> {
-    own(instance, server.id.owner())?;
-    Ok(wire::SecurityServer {
-        owner_class: server.id.owner().class().to_owned(),
-        owner_code: server.id.owner().code().to_owned(),
+fn sorted<'a, T, K: Ord + 'a>(list: impl Iterator<Item = &'a T>, key: impl Fn(&'a T) -> &'a K) -> Vec<&'a T> {
+    let mut list: Vec<&T> = list.collect();
+    list.sort_by(|a, b| key(a).cmp(key(b)));
+    list
+}
+
+fn security_server(server: &SecurityServer) -> wire::SecurityServer {
+    wire::SecurityServer {
         server_code: server.id.code().to_owned(),
         addresses: server.addresses.clone(),
         auth_certificate_sha256: server.auth_certificates.iter().map(|digest| digest.0.to_vec()).collect(),
-        clients: server
-            .clients
-            .iter()
-            .map(|client| subsystem_ref(instance, client))
-            .collect::<Result<_, _>>()?,
         suspended: server.suspended,
-    })
+    }
 }
 
-fn subsystem_ref(instance: &str, id: &SubsystemId) -> Result<wire::SubsystemRef, SnapshotError> {
-    own(instance, id.member())?;
-    Ok(wire::SubsystemRef {
-        member_class: id.member().class().to_owned(),
-        member_code: id.member().code().to_owned(),
-        subsystem_code: id.code().to_owned(),
-    })
-}
-
-fn service(instance: &str, service: &Service) -> Result<wire::Service, SnapshotError> {
-    let subsystem = service.id.subsystem();
-    own(instance, subsystem.member())?;
-    Ok(wire::Service {
-        member_class: subsystem.member().class().to_owned(),
-        member_code: subsystem.member().code().to_owned(),
-        subsystem_code: subsystem.code().to_owned(),
-        service_code: service.id.code().to_owned(),
-        title: service.title.clone(),
-    })
+fn server_ref(member: &MemberId, server: &SecurityServerId) -> wire::ServerRef {
+    let owner = Some(server.owner()).filter(|owner| *owner != member);
+    wire::ServerRef {
+        owner_class: owner.map_or_else(String::new, |owner| owner.class().to_owned()),
+        owner_code: owner.map_or_else(String::new, |owner| owner.code().to_owned()),
+        server_code: server.code().to_owned(),
+    }
 }
 
 /// The wire leaves the instance out of identifiers, so one of another instance would silently change its meaning.
@@ -207,3 +266,6 @@ fn approved_tsa(tsa: &ApprovedTsa) -> wire::ApprovedTsa {
         policies: tsa.policies.clone(),
     }
 }
+
+/// Wire type of messages.
+const LENGTH_DELIMITED: u8 = 2;

@@ -176,6 +176,14 @@ pub enum ContentError {
         /// Which.
         id: String,
     },
+    /// Something does not stand after all that comes before it by its codes.
+    #[error("the {what} {id} is out of order")]
+    Order {
+        /// Kind of thing.
+        what: &'static str,
+        /// Which.
+        id: String,
+    },
     /// Something refers to what is not there.
     #[error("{from} refers to the {what} {id}, which does not exist")]
     Dangling {

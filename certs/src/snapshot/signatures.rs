@@ -8,13 +8,13 @@ use kogge_proto::wire::registry as wire;
 use super::{Part, SnapshotError};
 use crate::key::{PublicKey, SignError, SignatureScheme, SigningKey};
 
-/// Signs `bytes` with every key; [`check`] is the counterpart.
+/// Signs the part whose bytes have this digest with every key; [`check`] is the counterpart.
 pub(super) fn sign(
     part: Part,
-    bytes: &[u8],
+    digest: &Sha256,
     keys: &[&dyn SigningKey],
 ) -> Result<Vec<wire::KeySignature>, SignError> {
-    let message = message(part, bytes);
+    let message = message(part, digest);
     keys.iter()
         .map(|key| {
             let scheme = SignatureScheme::for_messages(key.public_key().kind()).ok_or(SignError::Scheme)?;
@@ -24,11 +24,11 @@ pub(super) fn sign(
         .collect()
 }
 
-/// Checks that at least `threshold` of `keys` have signed `bytes`. A signature that adds nothing (unknown, repeated or wrong) is
+/// Checks that at least `threshold` of `keys` have signed the part whose bytes have this digest. A signature that adds nothing (unknown, repeated or wrong) is
 /// refused as well: whoever put it there meant to deceive, or has damaged it.
 pub(super) fn check(
     part: Part,
-    bytes: &[u8],
+    digest: &Sha256,
     signatures: &[wire::KeySignature],
     keys: &[PublicKey],
     threshold: u32,
@@ -39,7 +39,7 @@ pub(super) fn check(
     if usize::try_from(threshold).is_ok_and(|needed| signatures.len() < needed) {
         return Err(SnapshotError::TooFewSignatures { part, found: signatures.len(), threshold });
     }
-    let message = message(part, bytes);
+    let message = message(part, digest);
     let mut seen = BTreeSet::new();
     for signature in signatures {
         let key = signer(part, signature, keys)?;
@@ -66,13 +66,14 @@ fn signer<'a>(
     })
 }
 
-/// The context keeps a signature over the one part from ever counting for the other, or for anything else that a key signs.
-fn message(part: Part, bytes: &[u8]) -> Vec<u8> {
+/// The context keeps a signature over the one part from ever counting for the other, or for anything else that a key signs. The digest
+/// stands for the bytes, so that a large snapshot is hashed once, whoever signs it and however many do.
+fn message(part: Part, digest: &Sha256) -> Vec<u8> {
     let context: &[u8] = match part {
-        Part::Delegation => b"kogge-delegation-v1\0",
-        Part::Snapshot => b"kogge-snapshot-v1\0",
+        Part::Delegation => b"kogge-delegation-v2\0",
+        Part::Snapshot => b"kogge-snapshot-v2\0",
     };
-    [context, bytes].concat()
+    [context, &digest.0].concat()
 }
 
 /// Most signatures of one part: no anchor and no delegation has more keys.

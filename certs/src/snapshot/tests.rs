@@ -6,3 +6,4 @@ mod fixture;
 mod freshness;
 mod reading;
 mod signatures;
+mod straightforward;

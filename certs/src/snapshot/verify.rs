@@ -3,31 +3,35 @@
 
 use std::time::Duration;
 
-use kogge_proto::digest::sha256;
+use bytes::Bytes;
+use kogge_proto::digest::{Sha256, sha256};
 use kogge_proto::limits::SNAPSHOT_BYTES_MAX;
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::registry as wire;
 use prost::Message;
 
-use super::content::Content;
+use super::content::{Content, MEMBERS};
+use super::cursor::Cursor;
 use super::delegation::Delegation;
 use super::limits::SNAPSHOT_LIFETIME_MAX;
 use super::signatures::SIGNATURES_MAX;
 use super::{Meta, Part, SnapshotError, VerifiedSnapshot, delegation, signatures};
 use crate::anchor::{Anchor, Environment};
 
-pub(super) fn verify(bytes: &[u8], anchor: &Anchor) -> Result<VerifiedSnapshot, SnapshotError> {
-    let signed = read_signed(bytes)?;
+pub(super) fn verify(bytes: Bytes, anchor: &Anchor) -> Result<VerifiedSnapshot, SnapshotError> {
+    let signed = Envelope::read(&bytes)?;
     let delegation = delegation::verify(
-        &signed.delegation,
+        signed.delegation,
         &signed.delegation_signatures,
         anchor.instance(),
         anchor.root_keys(),
         anchor.root_threshold(),
     )?;
-    online_signed(&signed, &delegation)?;
-    let (meta, content) = read_snapshot(&signed.snapshot, &delegation, anchor.environment())?;
-    Ok(VerifiedSnapshot { bytes: bytes.to_vec(), meta, environment: anchor.environment(), content })
+    let digest = sha256(signed.snapshot);
+    online_signed(&digest, &signed.snapshot_signatures, &delegation)?;
+    let snapshot = bytes.slice_ref(signed.snapshot);
+    let (meta, content) = read_snapshot(&snapshot, digest, &delegation, anchor.environment())?;
+    Ok(VerifiedSnapshot { bytes, meta, environment: anchor.environment(), content })
 }
 
 pub(super) fn check_time(meta: &Meta, clock_skew: Duration, now: UnixMillis) -> Result<(), SnapshotError> {
@@ -40,23 +44,57 @@ pub(super) fn check_time(meta: &Meta, clock_skew: Duration, now: UnixMillis) -> 
     Ok(())
 }
 
-/// Opens the envelope; the parts inside are still bare bytes.
-pub(super) fn read_signed(bytes: &[u8]) -> Result<wire::SignedSnapshot, SnapshotError> {
-    if bytes.len() > SNAPSHOT_BYTES_MAX {
-        return Err(SnapshotError::TooLarge { bytes: bytes.len() });
+/// The envelope, opened; the parts inside are still bare bytes.
+pub(super) struct Envelope<'a> {
+    pub(super) delegation: &'a [u8],
+    pub(super) delegation_signatures: Vec<wire::KeySignature>,
+    pub(super) snapshot: &'a [u8],
+    pub(super) snapshot_signatures: Vec<wire::KeySignature>,
+}
+
+impl<'a> Envelope<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, SnapshotError> {
+        if bytes.len() > SNAPSHOT_BYTES_MAX {
+            return Err(SnapshotError::TooLarge { bytes: bytes.len() });
+        }
+        let mut cursor = Cursor::new(bytes);
+        let read = Self {
+            delegation: cursor.optional(1).map_err(|irregular| irregular.of(ENVELOPE))?.rest(),
+            delegation_signatures: read_signatures(Part::Delegation, &mut cursor, 2)?,
+            snapshot: cursor.optional(3).map_err(|irregular| irregular.of(ENVELOPE))?.rest(),
+            snapshot_signatures: read_signatures(Part::Snapshot, &mut cursor, 4)?,
+        };
+        cursor.finish().map_err(|irregular| irregular.of(ENVELOPE))?;
+        Ok(read)
     }
-    count_signatures(bytes)?;
-    canonical(bytes, "signed snapshot")
+}
+
+/// Stops at the first one too many: whoever can answer in the registry's place could otherwise make every reader allocate gigabytes, since
+/// two bytes are enough for an empty signature.
+fn read_signatures(
+    part: Part,
+    cursor: &mut Cursor<'_>,
+    field: u8,
+) -> Result<Vec<wire::KeySignature>, SnapshotError> {
+    let mut signatures = Vec::new();
+    while let Some(found) = cursor.repeated(field).map_err(|irregular| irregular.of(ENVELOPE))? {
+        if signatures.len() == SIGNATURES_MAX {
+            return Err(SnapshotError::TooManySignatures { part });
+        }
+        signatures.push(canonical(found.rest(), ENVELOPE)?);
+    }
+    Ok(signatures)
 }
 
 pub(super) fn online_signed(
-    signed: &wire::SignedSnapshot,
+    digest: &Sha256,
+    signatures: &[wire::KeySignature],
     delegation: &Delegation,
 ) -> Result<(), SnapshotError> {
     signatures::check(
         Part::Snapshot,
-        &signed.snapshot,
-        &signed.snapshot_signatures,
+        digest,
+        signatures,
         &delegation.online_keys,
         delegation.online_threshold,
     )
@@ -64,11 +102,20 @@ pub(super) fn online_signed(
 
 /// Reads the snapshot itself; whoever reads has checked its signatures, whoever writes has not made them yet.
 pub(super) fn read_snapshot(
-    bytes: &[u8],
+    bytes: &Bytes,
+    digest: Sha256,
     delegation: &Delegation,
     environment: Environment,
 ) -> Result<(Meta, Content), SnapshotError> {
-    let snapshot: wire::Snapshot = canonical(bytes, "snapshot")?;
+    let mut cursor = Cursor::new(bytes);
+    while cursor.next_field().is_some_and(|field| field < MEMBERS) {
+        cursor.skip()?;
+    }
+    if cursor.next_field().is_some_and(|field| field != MEMBERS) {
+        cursor.finish()?;
+    }
+    let head = bytes.get(..cursor.position()).unwrap_or_default();
+    let snapshot: wire::Snapshot = canonical(head, "snapshot")?;
     check_instance(&delegation.instance, &snapshot.instance)?;
     if Environment::parse(&snapshot.environment) != Some(environment) {
         let expected = environment.as_str().to_owned();
@@ -86,11 +133,11 @@ pub(super) fn read_snapshot(
         instance: snapshot.instance.clone(),
         version: snapshot.version,
         delegation_version: delegation.version,
-        digest: sha256(bytes),
+        digest,
         issued,
         expires: expires.min(delegation.expires),
     };
-    Ok((meta, Content::read(&snapshot)?))
+    Ok((meta, Content::read(&snapshot, bytes, cursor, &digest)?))
 }
 
 /// Decodes a message and demands that it is encoded as we would encode it: two encodings of one content, or fields that this
@@ -123,36 +170,4 @@ pub(super) fn check_instance(expected: &str, found: &str) -> Result<(), Snapshot
     Err(SnapshotError::Instance { expected: expected.to_owned(), found: found.to_owned() })
 }
 
-/// Counts the signatures before memory is set aside for them: whoever can answer in the registry's place could otherwise make
-/// every reader allocate gigabytes, since two bytes are enough for an empty signature.
-fn count_signatures(mut bytes: &[u8]) -> Result<(), SnapshotError> {
-    let malformed = || SnapshotError::Malformed("signed snapshot");
-    let (mut by_root, mut by_online) = (0, 0);
-    while !bytes.is_empty() {
-        // Keys of fields and lengths are both varints; all fields of the envelope are length-delimited.
-        let key = prost::decode_length_delimiter(&mut bytes).map_err(|_| malformed())?;
-        if key & 7 != LENGTH_DELIMITED {
-            return Err(malformed());
-        }
-        let length = prost::decode_length_delimiter(&mut bytes).map_err(|_| malformed())?;
-        bytes = bytes.get(length..).ok_or_else(malformed)?;
-        match key >> 3 {
-            DELEGATION_SIGNATURES => by_root += 1,
-            SNAPSHOT_SIGNATURES => by_online += 1,
-            _ => {}
-        }
-        if by_root > SIGNATURES_MAX {
-            return Err(SnapshotError::TooManySignatures { part: Part::Delegation });
-        }
-        if by_online > SIGNATURES_MAX {
-            return Err(SnapshotError::TooManySignatures { part: Part::Snapshot });
-        }
-    }
-    Ok(())
-}
-
-/// Wire type of strings, bytes and messages.
-const LENGTH_DELIMITED: usize = 2;
-/// Field numbers of `SignedSnapshot` in `registry.proto`.
-const DELEGATION_SIGNATURES: usize = 2;
-const SNAPSHOT_SIGNATURES: usize = 4;
+const ENVELOPE: &str = "signed snapshot";

@@ -239,11 +239,14 @@ impl World {
         };
         let subsystem =
             |id: &str| registry::Subsystem { id: SubsystemId::parse(id).unwrap(), name: String::new() };
-        let server = |id: &str, client: &str| registry::SecurityServer {
+        let registered = |id: &str, server: &str| {
+            let server = SecurityServerId::parse(server).unwrap();
+            (SubsystemId::parse(id).unwrap(), BTreeSet::from([server]))
+        };
+        let server = |id: &str| registry::SecurityServer {
             id: SecurityServerId::parse(id).unwrap(),
             addresses: vec!["ss.example:5500".to_owned()],
             auth_certificates: vec![],
-            clients: BTreeSet::from([SubsystemId::parse(client).unwrap()]),
             suspended: false,
         };
         Draft {
@@ -260,10 +263,12 @@ impl World {
             },
             members: vec![member("1001"), member("2002")],
             subsystems: vec![subsystem(CLIENT), subsystem("DEMO/GOV/2002/population")],
-            security_servers: vec![
-                server(SERVER, CLIENT),
-                server("DEMO/GOV/2002/SS1", "DEMO/GOV/2002/population"),
-            ],
+            security_servers: vec![server(SERVER), server("DEMO/GOV/2002/SS1")],
+            registrations: [
+                registered(CLIENT, SERVER),
+                registered("DEMO/GOV/2002/population", "DEMO/GOV/2002/SS1"),
+            ]
+            .into(),
             cas: vec![ApprovedCa {
                 name: "Test CA".to_owned(),
                 certificate: self.ca.certificate.clone(),

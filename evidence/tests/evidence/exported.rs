@@ -219,6 +219,7 @@ pub(crate) fn snapshot(
         members: vec![],
         subsystems: vec![],
         security_servers: vec![],
+        registrations: Default::default(),
         cas,
         tsas,
         services: vec![],
@@ -226,7 +227,7 @@ pub(crate) fn snapshot(
     let bytes = sign_snapshot(&draft, &delegation, &[&*online]).unwrap();
     let urls = vec!["http://registry.example/".to_owned()];
     let anchor = Anchor::new(instance, Environment::Test, urls, vec![root.public_key().clone()], 1).unwrap();
-    VerifiedSnapshot::verify_archived(&bytes, &anchor).unwrap()
+    VerifiedSnapshot::verify_archived(bytes, &anchor).unwrap()
 }
 
 fn rest_request() -> RestRequest {

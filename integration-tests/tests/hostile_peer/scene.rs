@@ -128,7 +128,7 @@ impl Scene {
         let anchor = Anchor::parse(&std::fs::read_to_string(&self.demo.endpoints.anchor).unwrap()).unwrap();
         let bytes =
             http::send("GET", &format!("{}/snapshot", self.demo.endpoints.registry), &[], b"").unwrap().body;
-        VerifiedSnapshot::verify(&bytes, &anchor, clock::now()).unwrap()
+        VerifiedSnapshot::verify(bytes, &anchor, clock::now()).unwrap()
     }
 
     /// The security server of `role` as the registry has it.

@@ -83,14 +83,10 @@ pub(super) fn admit(
         ClientId::Subsystem(client) => client.clone(),
         member @ ClientId::Member(_) => return Err(AuthenticateError::NoSubsystem(member.clone())),
     };
-    let policy = clients.0.get(&client).filter(|_| registered(&client, server, snapshot));
+    let policy = clients.0.get(&client).filter(|_| snapshot.is_provider(server, &client));
     let policy = policy.ok_or_else(|| AuthenticateError::UnknownClient(client.clone()))?;
     check_connection(&client, policy, connection, now)?;
     Ok(Authenticated { received, client })
-}
-
-fn registered(client: &SubsystemId, server: &SecurityServerId, snapshot: &VerifiedSnapshot) -> bool {
-    snapshot.providers(client).iter().any(|found| found.id == *server)
 }
 
 fn check_connection(

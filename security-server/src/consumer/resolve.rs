@@ -81,7 +81,7 @@ pub(super) fn route(
     if servers.is_empty() {
         return Err(ResolveError::UnknownProvider(provider.clone()));
     }
-    if snapshot.service(service).is_none() {
+    if !snapshot.service_registered(service) {
         return Err(ResolveError::UnknownService(service.clone()));
     }
     if let Some(wanted) = request.security_server() {

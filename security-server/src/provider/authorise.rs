@@ -94,10 +94,10 @@ pub fn permit(
 ) -> Result<Authorised, AuthoriseError> {
     let request = verified.received().request();
     let provider = request.service().subsystem();
-    if !snapshot.providers(provider).iter().any(|found| found.id == *server) {
+    if !snapshot.is_provider(server, provider) {
         return Err(AuthoriseError::UnknownProvider(provider.clone()));
     }
-    let service = services.get(request.service()).filter(|service| snapshot.service(&service.id).is_some());
+    let service = services.get(request.service()).filter(|service| snapshot.service_registered(&service.id));
     let service = service.ok_or_else(|| AuthoriseError::UnknownService(request.service().clone()))?;
     decide(service, verified.client(), request)?;
     let authorised = Authorised { verified };

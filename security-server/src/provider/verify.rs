@@ -91,7 +91,7 @@ pub(super) fn request(
         ClientId::Subsystem(client) => client.clone(),
         member @ ClientId::Member(_) => return Err(VerifyError::NoSubsystem(member.clone())),
     };
-    if !snapshot.providers(&client).iter().any(|server| server.id == *peer.server()) {
+    if !snapshot.is_provider(peer.server(), &client) {
         return Err(VerifyError::UnknownClient { client, server: peer.server().clone() });
     }
     if log.seen_request(received.request().request_id()) {

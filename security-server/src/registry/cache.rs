@@ -41,7 +41,7 @@ impl Cache {
         }
         match read(&self.snapshot) {
             Ok(None) => {}
-            Ok(Some(bytes)) => match self.check(&bytes, anchor, loaded.accepted.as_ref()) {
+            Ok(Some(bytes)) => match self.check(bytes, anchor, loaded.accepted.as_ref()) {
                 Ok(snapshot) => loaded.snapshot = Some(snapshot),
                 Err(problem) => loaded.problems.push(problem),
             },
@@ -52,7 +52,7 @@ impl Cache {
 
     fn check(
         &self,
-        bytes: &[u8],
+        bytes: Vec<u8>,
         anchor: &Anchor,
         accepted: Option<&Meta>,
     ) -> Result<VerifiedSnapshot, String> {

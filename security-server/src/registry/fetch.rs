@@ -80,7 +80,7 @@ impl Fetcher {
         }
         let registry = Arc::clone(&self.registry);
         // Signatures and the index of a large snapshot take a moment, and the cache is synced to disk.
-        let offered = spawn_blocking(move || registry.offer(&fetched.body, clock::now())).await;
+        let offered = spawn_blocking(move || registry.offer(fetched.body, clock::now())).await;
         match offered.map_err(|_| RoundError::ShuttingDown)? {
             Ok(_) => {
                 self.etag = fetched.etag.map(|etag| (url, etag));

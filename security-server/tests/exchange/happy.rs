@@ -14,7 +14,7 @@ use crate::{assert_logged, call};
 /// Whether an auditor believes every record of a log: signature, certificate, OCSP response, timestamp, body.
 fn assert_proven(instance: &Instance, server: &Running) {
     let anchor = &instance.registry.anchor;
-    let snapshot = VerifiedSnapshot::verify(&instance.registry.snapshot(), anchor, clock::now()).unwrap();
+    let snapshot = VerifiedSnapshot::verify(instance.registry.snapshot(), anchor, clock::now()).unwrap();
     let reader = Reader::open(&server.log_dir).unwrap();
     for found in server.records() {
         let body = found.record.body.as_ref().map(|body| match body.place.as_ref().unwrap() {

@@ -121,6 +121,8 @@ async fn a_dead_server_or_address_of_the_provider_is_passed_over() {
         second.id = dead.parse().unwrap();
         second.addresses = vec!["127.0.0.1:1".to_owned()];
         second.auth_certificates = vec![kogge_proto::digest::sha256(b"of nobody")];
+        let registered_on = draft.registrations.get_mut(&Agency::provider().subsystem).unwrap();
+        registered_on.insert(second.id.clone());
         draft.security_servers.insert(0, second);
         draft.security_servers.last_mut().unwrap().addresses.insert(0, "127.0.0.1:1".to_owned());
     });

@@ -19,7 +19,7 @@ pub(crate) struct FixedTrust(Arc<VerifiedSnapshot>);
 impl FixedTrust {
     pub(crate) fn shared(instance: &Instance) -> Arc<dyn PeerTrust> {
         let (bytes, anchor) = (instance.registry.snapshot(), &instance.registry.anchor);
-        Arc::new(Self(Arc::new(VerifiedSnapshot::verify(&bytes, anchor, clock::now()).unwrap())))
+        Arc::new(Self(Arc::new(VerifiedSnapshot::verify(bytes, anchor, clock::now()).unwrap())))
     }
 }
 

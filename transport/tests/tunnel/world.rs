@@ -218,6 +218,7 @@ impl World {
             members: vec![member("1"), member("2")],
             subsystems: Vec::new(),
             security_servers: Vec::new(),
+            registrations: Default::default(),
             cas: vec![ca.approved()],
             tsas: Vec::new(),
             services: Vec::new(),
@@ -250,7 +251,7 @@ impl World {
         let url = vec!["http://127.0.0.1:1/".to_owned()];
         let anchor =
             Anchor::new("T", Environment::Test, url, vec![self.root.public_key().clone()], 1).unwrap();
-        Arc::new(VerifiedSnapshot::verify_archived(&bytes, &anchor).unwrap())
+        Arc::new(VerifiedSnapshot::verify_archived(bytes, &anchor).unwrap())
     }
 
     /// Believes what the registry says now.
@@ -310,7 +311,6 @@ pub(crate) fn entry(
         id: id.clone(),
         addresses,
         auth_certificates: vec![certificate.sha256()],
-        clients: Default::default(),
         suspended: false,
     }
 }

@@ -55,10 +55,10 @@ proptest! {
         let draft = state.draft(1, NOW, Duration::from_secs(60));
         let bytes = sign_snapshot(&draft, state.signed_delegation(), &[&*keys.online]).unwrap();
         let anchor = state.anchor("http://registry.example").unwrap();
-        let snapshot = VerifiedSnapshot::verify(&bytes, &anchor, NOW).unwrap();
-        prop_assert!(snapshot.members().eq(state.members()));
-        prop_assert!(snapshot.subsystems().eq(state.subsystems()));
-        prop_assert!(snapshot.security_servers().eq(state.security_servers()));
-        prop_assert!(snapshot.services().eq(state.services()));
+        let snapshot = VerifiedSnapshot::verify(bytes, &anchor, NOW).unwrap();
+        prop_assert!(snapshot.members().eq(state.members().cloned()));
+        prop_assert!(snapshot.subsystems().eq(state.subsystems().cloned()));
+        prop_assert!(snapshot.security_servers().eq(state.security_servers().cloned()));
+        prop_assert!(snapshot.services().eq(state.services().cloned()));
     }
 }

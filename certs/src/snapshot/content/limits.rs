@@ -15,8 +15,9 @@ pub const SERVICES_MAX: usize = 500_000;
 pub const ADDRESSES_MAX: usize = 8;
 /// Most authentication certificates of one security server: the present ones of all nodes of a cluster, and their successors.
 pub const AUTH_CERTIFICATES_MAX: usize = 64;
-/// Most subsystems on one security server: a hosting provider serves many small members from one.
-pub const CLIENTS_MAX: usize = 20_000;
+/// Most security servers that one subsystem is registered on: they are tried one after the other while a request waits. A server may
+/// have any number of subsystems: a hosting provider serves many small members from one.
+pub const SERVERS_OF_SUBSYSTEM_MAX: usize = 64;
 /// Most approved CAs: the national ones, with room for renewals.
 pub const CAS_MAX: usize = 128;
 /// Most intermediate certificates, OCSP URLs, or OCSP responders of one CA.

@@ -43,7 +43,7 @@ pub(super) fn store(
 }
 
 fn ca(wire: &wire::ApprovedCa, distinct: &mut Distinct) -> Result<ApprovedCa, ContentError> {
-    let name = name(&wire.name, || "a CA".to_owned())?;
+    let name = name(&wire.name, "a CA")?;
     let of = format!("the CA {name:?}");
     let certificate = ca_certificate(&of, &wire.certificate)?;
     distinct.add(("CA", "CA certificate"), &name, &certificate)?;
@@ -69,7 +69,7 @@ fn ca(wire: &wire::ApprovedCa, distinct: &mut Distinct) -> Result<ApprovedCa, Co
 }
 
 fn tsa(wire: &wire::ApprovedTsa, distinct: &mut Distinct) -> Result<ApprovedTsa, ContentError> {
-    let name = name(&wire.name, || "a TSA".to_owned())?;
+    let name = name(&wire.name, "a TSA")?;
     let of = format!("the TSA {name:?}");
     let certificate = certificate_of(&of, &wire.certificate)?;
     distinct.add(("TSA", "TSA certificate"), &name, &certificate)?;

@@ -1,6 +1,6 @@
 //! A small instance with its keys, and a way to sign what the writer would refuse.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -98,17 +98,19 @@ pub(super) fn draft() -> Draft {
                 id: server("1", "ss1"),
                 addresses: vec!["ss1.example:5500".to_owned(), "10.0.0.1:5500".to_owned()],
                 auth_certificates: vec![auth_certificate("ss1"), auth_certificate("ss1 next")],
-                clients: BTreeSet::from([subsystem("1", "portal"), subsystem("2", "population")]),
                 suspended: false,
             },
             SecurityServer {
                 id: server("2", "ss1"),
                 addresses: vec!["[2001:db8::1]:5500".to_owned()],
                 auth_certificates: vec![auth_certificate("ss2")],
-                clients: BTreeSet::from([subsystem("2", "population")]),
                 suspended: false,
             },
         ],
+        registrations: BTreeMap::from([
+            (subsystem("1", "portal"), BTreeSet::from([server("1", "ss1")])),
+            (subsystem("2", "population"), BTreeSet::from([server("1", "ss1"), server("2", "ss1")])),
+        ]),
         cas: vec![ApprovedCa {
             name: "Test CA".to_owned(),
             certificate: CA.clone(),
@@ -134,7 +136,7 @@ pub(super) fn sign(draft: &Draft) -> Vec<u8> {
 }
 
 pub(super) fn verified(draft: &Draft) -> VerifiedSnapshot {
-    VerifiedSnapshot::verify(&sign(draft), &anchor(), NOW).unwrap()
+    VerifiedSnapshot::verify(sign(draft), &anchor(), NOW).unwrap()
 }
 
 /// The decoded parts of what [`sign`] makes.
@@ -149,9 +151,9 @@ pub(super) fn forge(delegation: &[u8], snapshot: &[u8]) -> Vec<u8> {
     let root: [&dyn SigningKey; 2] = [&KEYS.root[0], &KEYS.root[1]];
     wire::SignedSnapshot {
         delegation: delegation.to_vec(),
-        delegation_signatures: signatures::sign(Part::Delegation, delegation, &root).unwrap(),
+        delegation_signatures: signatures::sign(Part::Delegation, &sha256(delegation), &root).unwrap(),
         snapshot: snapshot.to_vec(),
-        snapshot_signatures: signatures::sign(Part::Snapshot, snapshot, &[&KEYS.online]).unwrap(),
+        snapshot_signatures: signatures::sign(Part::Snapshot, &sha256(snapshot), &[&KEYS.online]).unwrap(),
     }
     .encode_to_vec()
 }

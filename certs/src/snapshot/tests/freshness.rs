@@ -21,10 +21,10 @@ const MILLI: Duration = Duration::from_millis(1);
 #[test]
 fn a_snapshot_is_valid_until_just_before_its_expiry() {
     let (bytes, expires) = (sign(&draft()), NOW.plus(DAY));
-    let last = VerifiedSnapshot::verify(&bytes, &anchor(), expires.minus(MILLI)).unwrap();
+    let last = VerifiedSnapshot::verify(bytes.clone(), &anchor(), expires.minus(MILLI)).unwrap();
     assert!(!last.is_expired(expires.minus(MILLI)));
     assert!(last.is_expired(expires));
-    let error = VerifiedSnapshot::verify(&bytes, &anchor(), expires).unwrap_err();
+    let error = VerifiedSnapshot::verify(bytes.clone(), &anchor(), expires).unwrap_err();
     assert_eq!(error, SnapshotError::Expired { expires });
 }
 
@@ -32,8 +32,8 @@ fn a_snapshot_is_valid_until_just_before_its_expiry() {
 fn a_snapshot_ends_with_its_delegation() {
     let ends = NOW.plus(HOUR);
     let bytes = sign_snapshot(&draft(), &delegation_of(1, NOW.minus(DAY), ends), &[&KEYS.online]).unwrap();
-    assert_eq!(VerifiedSnapshot::verify(&bytes, &anchor(), NOW).unwrap().expires(), ends);
-    let error = VerifiedSnapshot::verify(&bytes, &anchor(), ends).unwrap_err();
+    assert_eq!(VerifiedSnapshot::verify(bytes.clone(), &anchor(), NOW).unwrap().expires(), ends);
+    let error = VerifiedSnapshot::verify(bytes.clone(), &anchor(), ends).unwrap_err();
     assert_eq!(error, SnapshotError::Expired { expires: ends });
 }
 
@@ -41,19 +41,19 @@ fn a_snapshot_ends_with_its_delegation() {
 fn a_snapshot_from_the_future_is_accepted_within_the_tolerated_skew_only() {
     let bytes = sign(&draft());
     let skew = draft().policy.clock_skew;
-    assert!(VerifiedSnapshot::verify(&bytes, &anchor(), NOW.minus(skew)).is_ok());
-    let error = VerifiedSnapshot::verify(&bytes, &anchor(), NOW.minus(skew).minus(MILLI)).unwrap_err();
+    assert!(VerifiedSnapshot::verify(bytes.clone(), &anchor(), NOW.minus(skew)).is_ok());
+    let error = VerifiedSnapshot::verify(bytes.clone(), &anchor(), NOW.minus(skew).minus(MILLI)).unwrap_err();
     assert_eq!(error, SnapshotError::IssuedInFuture { issued: NOW });
 }
 
 #[test]
 fn auditors_read_old_snapshots_with_the_same_signatures() {
     let bytes = sign(&draft());
-    let snapshot = VerifiedSnapshot::verify_archived(&bytes, &anchor()).unwrap();
+    let snapshot = VerifiedSnapshot::verify_archived(bytes.clone(), &anchor()).unwrap();
     assert!(snapshot.is_expired(NOW.plus(1000 * DAY)));
     let mut altered = bytes;
     *altered.last_mut().unwrap() ^= 1;
-    let error = VerifiedSnapshot::verify_archived(&altered, &anchor()).unwrap_err();
+    let error = VerifiedSnapshot::verify_archived(altered, &anchor()).unwrap_err();
     assert!(matches!(error, SnapshotError::BadSignature { part: Part::Snapshot, .. }), "{error}");
 }
 
@@ -69,7 +69,7 @@ fn impossible_validities_are_refused_when_read_and_when_made() {
     for (issued, expires) in impossible {
         (snapshot.issued_ms, snapshot.expires_ms) = (issued.0, expires.0);
         let bytes = forge(&signed.delegation, &snapshot.encode_to_vec());
-        let error = VerifiedSnapshot::verify(&bytes, &anchor(), NOW).unwrap_err();
+        let error = VerifiedSnapshot::verify(bytes.clone(), &anchor(), NOW).unwrap_err();
         assert_eq!(error, SnapshotError::Validity(Part::Snapshot), "{issued} {expires}");
         let error =
             sign_snapshot(&Draft { issued, expires, ..draft() }, &delegation(), &[&KEYS.online]).unwrap_err();
@@ -84,7 +84,7 @@ fn impossible_delegations_are_refused_when_read_and_when_made() {
         let mut delegation = wire::Delegation::decode(signed.delegation.as_slice()).unwrap();
         (delegation.issued_ms, delegation.expires_ms) = (issued.0, expires.0);
         let bytes = forge(&delegation.encode_to_vec(), &signed.snapshot);
-        let error = VerifiedSnapshot::verify(&bytes, &anchor(), NOW).unwrap_err();
+        let error = VerifiedSnapshot::verify(bytes.clone(), &anchor(), NOW).unwrap_err();
         assert_eq!(error, SnapshotError::Validity(Part::Delegation));
         let online = [KEYS.online.public_key().clone()];
         let error = sign_delegation("EE", 1, issued, expires, &online, 1, &[&KEYS.root[0]]).unwrap_err();
@@ -100,7 +100,7 @@ fn a_snapshot_is_issued_within_its_delegation() {
         assert_eq!(error, SnapshotError::OutsideDelegation { issued: NOW });
         let (signed, _) = parts(&draft());
         let bytes = forge(&delegation.bytes, &signed.snapshot);
-        let error = VerifiedSnapshot::verify_archived(&bytes, &anchor()).unwrap_err();
+        let error = VerifiedSnapshot::verify_archived(bytes.clone(), &anchor()).unwrap_err();
         assert_eq!(error, SnapshotError::OutsideDelegation { issued: NOW });
     }
 }
@@ -110,13 +110,13 @@ fn versions_start_at_one() {
     let (signed, mut snapshot) = parts(&draft());
     snapshot.version = 0;
     let bytes = forge(&signed.delegation, &snapshot.encode_to_vec());
-    let error = VerifiedSnapshot::verify(&bytes, &anchor(), NOW).unwrap_err();
+    let error = VerifiedSnapshot::verify(bytes.clone(), &anchor(), NOW).unwrap_err();
     assert_eq!(error, SnapshotError::NoVersion(Part::Snapshot));
 
     let mut delegation = wire::Delegation::decode(signed.delegation.as_slice()).unwrap();
     delegation.version = 0;
     let bytes = forge(&delegation.encode_to_vec(), &signed.snapshot);
-    let error = VerifiedSnapshot::verify(&bytes, &anchor(), NOW).unwrap_err();
+    let error = VerifiedSnapshot::verify(bytes.clone(), &anchor(), NOW).unwrap_err();
     assert_eq!(error, SnapshotError::NoVersion(Part::Delegation));
 }
 
@@ -129,7 +129,7 @@ fn whatever_is_newer_or_the_same_may_take_the_place() {
     assert_eq!(accept_over(Some(&accepted), newer.meta()), Ok(()));
     // A new delegation alone, over the very same snapshot.
     let bytes = sign_snapshot(&draft(), &delegation_of(2, NOW, NOW.plus(DAY)), &[&KEYS.online]).unwrap();
-    let renewed = VerifiedSnapshot::verify(&bytes, &anchor(), NOW).unwrap();
+    let renewed = VerifiedSnapshot::verify(bytes.clone(), &anchor(), NOW).unwrap();
     assert_eq!(accept_over(Some(&accepted), renewed.meta()), Ok(()));
 }
 
@@ -145,7 +145,7 @@ fn an_older_version_is_a_rollback_although_it_is_still_valid() {
 fn an_older_delegation_is_a_rollback_even_with_a_newer_snapshot() {
     let delegation = delegation_of(2, NOW.minus(DAY), NOW.plus(DAY));
     let bytes = sign_snapshot(&draft(), &delegation, &[&KEYS.online]).unwrap();
-    let accepted = VerifiedSnapshot::verify(&bytes, &anchor(), NOW).unwrap();
+    let accepted = VerifiedSnapshot::verify(bytes.clone(), &anchor(), NOW).unwrap();
     // A stolen online key of the first delegation signs version 8.
     let stolen = verified(&Draft { version: 8, ..draft() });
     let error = accept_over(Some(accepted.meta()), stolen.meta()).unwrap_err();
@@ -159,7 +159,7 @@ fn a_new_delegation_recovers_the_version_numbers() {
     let under = |delegation: u64, draft: &Draft| {
         let delegation = delegation_of(delegation, NOW.minus(DAY), NOW.plus(DAY));
         let bytes = sign_snapshot(draft, &delegation, &[&KEYS.online]).unwrap();
-        VerifiedSnapshot::verify_archived(&bytes, &anchor()).unwrap()
+        VerifiedSnapshot::verify_archived(bytes.clone(), &anchor()).unwrap()
     };
     let later = Draft { version: 8, issued: NOW.plus(MILLI), ..draft() };
     assert_eq!(accept_over(Some(stolen.meta()), under(2, &later).meta()), Ok(()));

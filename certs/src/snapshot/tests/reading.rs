@@ -1,6 +1,6 @@
 //! What was written is what is read, and how the queries answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kogge_proto::id::ServiceId;
 
@@ -12,18 +12,23 @@ use crate::snapshot::{Member, SecurityServer, Subsystem, VerifiedSnapshot};
 fn everything_comes_back_as_it_was_drafted() {
     let draft = draft();
     let bytes = sign(&draft);
-    let snapshot = VerifiedSnapshot::verify(&bytes, &anchor(), NOW).unwrap();
-    assert_eq!(snapshot.bytes(), bytes);
+    let snapshot = VerifiedSnapshot::verify(bytes.clone(), &anchor(), NOW).unwrap();
+    assert_eq!(*snapshot.bytes(), bytes);
     assert_eq!(
         (snapshot.instance(), snapshot.environment(), snapshot.version()),
         ("EE", Environment::Test, 7)
     );
     assert_eq!((snapshot.issued(), snapshot.expires()), (NOW, NOW.plus(DAY)));
     assert_eq!(*snapshot.policy(), draft.policy);
-    assert_eq!(snapshot.members().cloned().collect::<Vec<_>>(), draft.members);
-    assert_eq!(snapshot.subsystems().cloned().collect::<Vec<_>>(), draft.subsystems);
-    assert_eq!(snapshot.security_servers().cloned().collect::<Vec<_>>(), draft.security_servers);
-    assert_eq!(snapshot.services().cloned().collect::<Vec<_>>(), draft.services);
+    assert_eq!(snapshot.members().collect::<Vec<_>>(), draft.members);
+    assert_eq!(snapshot.subsystems().collect::<Vec<_>>(), draft.subsystems);
+    assert_eq!(snapshot.security_servers().collect::<Vec<_>>(), draft.security_servers);
+    assert_eq!(snapshot.services().collect::<Vec<_>>(), draft.services);
+    let mut registrations: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for (subsystem, server) in snapshot.registrations() {
+        registrations.entry(subsystem).or_default().insert(server);
+    }
+    assert_eq!(registrations, draft.registrations);
     assert_eq!(snapshot.trust().cas().iter().map(|ca| (**ca).clone()).collect::<Vec<_>>(), draft.cas);
     assert_eq!(snapshot.trust().tsas().iter().map(|tsa| (**tsa).clone()).collect::<Vec<_>>(), draft.tsas);
 }
@@ -45,6 +50,12 @@ fn parties_are_found_by_identifier() {
     let service = |code| ServiceId::new(subsystem("2", "population"), code).unwrap();
     assert_eq!(snapshot.service(&service("persons")).unwrap().title, "Persons");
     assert_eq!(snapshot.service(&service("Persons")), None);
+    assert!(
+        snapshot.service_registered(&service("persons")) && !snapshot.service_registered(&service("Persons"))
+    );
+    // The same codes in another instance.
+    assert_eq!(snapshot.member(&"FI/GOV/2".parse().unwrap()), None);
+    assert!(!snapshot.service_registered(&"FI/GOV/2/population/persons".parse().unwrap()));
 }
 
 #[test]
@@ -64,9 +75,16 @@ fn providers_are_the_servers_on_which_a_subsystem_is_registered() {
         let found = snapshot.providers(&subsystem(code, name));
         found.iter().map(|server| server.id.clone()).collect::<Vec<_>>()
     };
-    assert_eq!(providers("2", "population"), [server("1", "ss1"), server("2", "ss1")]);
+    assert_eq!(providers("2", "population"), [server("2", "ss1"), server("1", "ss1")]);
     assert_eq!(providers("1", "portal"), [server("1", "ss1")]);
     assert_eq!(providers("1", "nothing"), []);
+    let is_provider = |owner, code, name| snapshot.is_provider(&server(owner, "ss1"), &subsystem(code, name));
+    assert!(is_provider("1", "2", "population") && is_provider("2", "2", "population"));
+    assert!(
+        !is_provider("2", "1", "portal")
+            && !is_provider("3", "1", "portal")
+            && !is_provider("1", "1", "nothing")
+    );
 }
 
 #[test]
@@ -95,6 +113,15 @@ fn a_suspended_server_takes_no_part_but_its_owner_does() {
 }
 
 #[test]
+fn the_order_of_a_draft_does_not_matter() {
+    let mut shuffled = draft();
+    shuffled.members.reverse();
+    shuffled.subsystems.reverse();
+    shuffled.security_servers.reverse();
+    assert_eq!(verified(&shuffled).meta(), verified(&draft()).meta());
+}
+
+#[test]
 fn thousands_of_members_load() {
     let mut draft = draft();
     for number in 1000..5000 {
@@ -105,11 +132,21 @@ fn thousands_of_members_load() {
             id: server(&code, "ss"),
             addresses: vec![format!("ss{code}.example:5500")],
             auth_certificates: vec![auth_certificate(&code)],
-            clients: BTreeSet::from([subsystem(&code, "register")]),
             suspended: false,
         });
+        // Each is also on the next one's server, which stands behind it, except the last.
+        let servers = [number, (number + 1).min(4999)].map(|number| server(&number.to_string(), "ss"));
+        draft.registrations.insert(subsystem(&code, "register"), BTreeSet::from(servers));
     }
     let snapshot = verified(&draft);
-    assert_eq!((snapshot.members().len(), snapshot.security_servers().len()), (4002, 4002));
-    assert_eq!(snapshot.providers(&subsystem("4999", "register"))[0].id, server("4999", "ss"));
+    assert_eq!((snapshot.members().count(), snapshot.security_servers().count()), (4002, 4002));
+    for number in 1000..5000 {
+        let code = number.to_string();
+        assert_eq!(snapshot.member(&member(&code)).unwrap().name, format!("Agency {code}"));
+        assert_eq!(snapshot.providers(&subsystem(&code, "register"))[0].id, server(&code, "ss"));
+        let by_certificate = snapshot.security_server_by_auth_certificate(&auth_certificate(&code)).unwrap();
+        assert_eq!(by_certificate.id, server(&code, "ss"));
+    }
+    assert_eq!(snapshot.providers(&subsystem("1000", "register"))[1].id, server("1001", "ss"));
+    assert_eq!(snapshot.security_server(&server("5000", "ss")), None);
 }

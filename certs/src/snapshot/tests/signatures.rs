@@ -1,5 +1,6 @@
 //! Who has signed, how often, and for which instance.
 
+use kogge_proto::digest::sha256;
 use kogge_proto::wire::registry as wire;
 use prost::Message;
 
@@ -13,7 +14,7 @@ use crate::snapshot::{
 use crate::testing::{TestKey, openssl};
 
 fn refusal(bytes: &[u8]) -> SnapshotError {
-    VerifiedSnapshot::verify(bytes, &anchor(), NOW).unwrap_err()
+    VerifiedSnapshot::verify(bytes.to_vec(), &anchor(), NOW).unwrap_err()
 }
 
 fn delegate(online: &[PublicKey], threshold: u32, root: &[&dyn SigningKey]) -> SignedDelegation {
@@ -30,10 +31,10 @@ fn every_kind_of_key_may_sign_alone_or_with_others() {
     let online = [rsa.public_key().clone(), KEYS.stranger.public_key().clone()];
     let delegation = delegate(&online, 2, &[&KEYS.root[2], &KEYS.root[1], &KEYS.root[0]]);
     let bytes = sign_snapshot(&draft(), &delegation, &[&KEYS.stranger, &rsa]).unwrap();
-    assert_eq!(VerifiedSnapshot::verify(&bytes, &anchor(), NOW).unwrap().version(), 7);
+    assert_eq!(VerifiedSnapshot::verify(bytes.clone(), &anchor(), NOW).unwrap().version(), 7);
 }
 
-/// A reader that we did not write, for those who keep snapshots and not Kogge: the context, the bytes, the signature.
+/// A reader that we did not write, for those who keep snapshots and not Kogge: the context, the digest of the bytes, the signature.
 #[test]
 fn openssl_verifies_both_parts() {
     let rsa = [TestKey::rsa(2048), TestKey::rsa(3072)];
@@ -48,13 +49,14 @@ fn openssl_verifies_both_parts() {
         path.to_str().unwrap().to_owned()
     };
     for (context, bytes, signature, key) in [
-        (&b"kogge-delegation-v1\0"[..], &signed.delegation, &signed.delegation_signatures[0], &rsa[0]),
-        (&b"kogge-snapshot-v1\0"[..], &signed.snapshot, &signed.snapshot_signatures[0], &rsa[1]),
+        (&b"kogge-delegation-v2\0"[..], &signed.delegation, &signed.delegation_signatures[0], &rsa[0]),
+        (&b"kogge-snapshot-v2\0"[..], &signed.snapshot, &signed.snapshot_signatures[0], &rsa[1]),
     ] {
+        let Some(digest) = openssl(&["dgst", "-sha256", "-binary"], bytes) else { return };
         let key = file("key.der", key.public_key().spki());
         let value = file("signature", &signature.value);
         let arguments = ["dgst", "-sha512", "-keyform", "DER", "-verify", &key, "-signature", &value];
-        let Some(said) = openssl(&arguments, &[context, bytes.as_slice()].concat()) else { return };
+        let Some(said) = openssl(&arguments, &[context, digest.as_slice()].concat()) else { return };
         assert_eq!(String::from_utf8_lossy(&said).trim(), "Verified OK");
     }
 }
@@ -129,7 +131,8 @@ fn a_signature_over_other_bytes() {
 fn a_signature_for_the_other_part_does_not_count() {
     let (mut signed, _) = parts(&draft());
     let root: [&dyn SigningKey; 2] = [&KEYS.root[0], &KEYS.root[1]];
-    signed.delegation_signatures = signatures::sign(Part::Snapshot, &signed.delegation, &root).unwrap();
+    signed.delegation_signatures =
+        signatures::sign(Part::Snapshot, &sha256(&signed.delegation), &root).unwrap();
     let key = KEYS.root[0].public_key().key_id();
     assert_eq!(refusal(&signed.encode_to_vec()), SnapshotError::BadSignature { part: Part::Delegation, key });
 }
@@ -220,7 +223,7 @@ fn instances_and_environments_do_not_mix() {
     };
     // The same root keys serve two instances.
     let error =
-        VerifiedSnapshot::verify(&sign(&draft()), &anchor_of("FI", Environment::Test), NOW).unwrap_err();
+        VerifiedSnapshot::verify(sign(&draft()), &anchor_of("FI", Environment::Test), NOW).unwrap_err();
     assert_eq!(error, mixed("FI", "EE"));
     // A delegation of the one instance over a snapshot of the other.
     let other = wire::Snapshot { instance: "FI".to_owned(), ..snapshot.clone() };
@@ -230,7 +233,7 @@ fn instances_and_environments_do_not_mix() {
         found: found.to_owned(),
     };
     let production = anchor_of("EE", Environment::Production);
-    let error = VerifiedSnapshot::verify(&sign(&draft()), &production, NOW).unwrap_err();
+    let error = VerifiedSnapshot::verify(sign(&draft()), &production, NOW).unwrap_err();
     assert_eq!(error, environment("production", "test"));
     let other = wire::Snapshot { environment: "Test".to_owned(), ..snapshot };
     assert_eq!(refusal(&forge(&signed.delegation, &other.encode_to_vec())), environment("test", "Test"));
@@ -247,6 +250,7 @@ fn a_draft_of_another_instance_is_not_signed() {
         members: vec![],
         subsystems: vec![],
         security_servers: vec![],
+        registrations: Default::default(),
         services: vec![],
         ..draft()
     };

@@ -1,10 +1,12 @@
 //! `kogge central-registry show`: what has been decided so far.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
 use kogge_central_registry::State;
 use kogge_certs::certificate::Certificate;
+use kogge_proto::id::{SecurityServerId, SubsystemId};
 use serde_json::{Value, json};
 
 use super::{ConfigArg, fail};
@@ -51,6 +53,7 @@ fn as_text(state: &State, out: &mut dyn Write) -> io::Result<()> {
     for subsystem in state.subsystems() {
         writeln!(out, "subsystem {}  {}", subsystem.id, line(&subsystem.name))?;
     }
+    let clients = clients(state);
     for server in state.security_servers() {
         writeln!(
             out,
@@ -62,7 +65,7 @@ fn as_text(state: &State, out: &mut dyn Write) -> io::Result<()> {
         for certificate in &server.auth_certificates {
             writeln!(out, "    authentication certificate {certificate}")?;
         }
-        for client in &server.clients {
+        for client in clients.get(&server.id).into_iter().flatten() {
             writeln!(out, "    client {client}")?;
         }
     }
@@ -79,6 +82,15 @@ fn as_text(state: &State, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// The subsystems on each server.
+fn clients(state: &State) -> BTreeMap<&SecurityServerId, Vec<&SubsystemId>> {
+    let mut clients: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (subsystem, server) in state.registrations() {
+        clients.entry(server).or_default().push(subsystem);
+    }
+    clients
+}
+
 fn suspended(is_suspended: bool) -> &'static str {
     if is_suspended { "  SUSPENDED" } else { "" }
 }
@@ -89,6 +101,7 @@ fn about(certificate: &Certificate) -> String {
 
 fn as_json(state: &State) -> Value {
     let policy = state.policy();
+    let clients = clients(state);
     json!({
         "instance": state.instance(),
         "environment": state.environment().as_str(),
@@ -111,7 +124,7 @@ fn as_json(state: &State) -> Value {
         "security_servers": state.security_servers().map(|server| json!({
             "id": server.id.to_string(), "addresses": server.addresses, "suspended": server.suspended,
             "auth_certificates": server.auth_certificates.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "clients": server.clients.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "clients": clients.get(&server.id).into_iter().flatten().map(ToString::to_string).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "services": state.services().map(|service| json!({
             "id": service.id.to_string(), "title": service.title,

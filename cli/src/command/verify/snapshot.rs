@@ -22,7 +22,7 @@ pub(crate) fn load_anchor(path: &Path) -> anyhow::Result<Anchor> {
 pub(crate) fn load(path: &Path, anchor: &Anchor) -> anyhow::Result<VerifiedSnapshot> {
     let what = || format!("cannot use the registry snapshot {}", path.display());
     let bytes = read(path, SNAPSHOT_BYTES_MAX as u64).with_context(what)?;
-    VerifiedSnapshot::verify_archived(&bytes, anchor).with_context(what)
+    VerifiedSnapshot::verify_archived(bytes, anchor).with_context(what)
 }
 
 /// The newest snapshot beside the evidence or the anchor. Files of that name which the anchor does not vouch for are passed over with a word.

@@ -175,9 +175,11 @@ impl Instance {
                 id: agency.server.clone(),
                 addresses: vec!["127.0.0.1:9".to_owned()],
                 auth_certificates: vec![auth.sha256()],
-                clients: agency.registered(),
                 suspended: false,
             });
+            for subsystem in agency.registered() {
+                draft.registrations.entry(subsystem).or_default().insert(agency.server.clone());
+            }
         });
     }
 
@@ -467,6 +469,7 @@ fn draft(trust: &TrustServices) -> Draft {
             .map(subsystem)
             .to_vec(),
         security_servers: Vec::new(),
+        registrations: Default::default(),
         cas: vec![ApprovedCa {
             name: "Test CA".to_owned(),
             certificate: trust.ca.clone(),
