@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use self::builtin::serve_backend;
+use kogge_proto::digest::{Sha256, Sha256Hasher};
+
 use crate::BenchError;
 use crate::chain::{BACKEND, Part};
 use crate::child::Child;
@@ -73,6 +75,19 @@ impl Backend {
         Part { name: BACKEND, pid: self.child.pid() }
     }
 
+    /// SHA-256 of the large body of so many zeros.
+    #[must_use]
+    pub fn large_sha256(bytes: u64) -> Sha256 {
+        let (mut hasher, piece) = (Sha256Hasher::new(), vec![0; PIECE_BYTES]);
+        let mut left = bytes;
+        while left > 0 {
+            let count = left.min(PIECE_BYTES as u64);
+            hasher.update(piece.get(..count as usize).unwrap_or_default());
+            left -= count;
+        }
+        hasher.finish()
+    }
+
     /// Where the large body is.
     pub const LARGE_PATH: &'static str = "/large";
 }
@@ -105,3 +120,4 @@ fn nginx_args(
 
 /// Shortest body: the number and what is around it.
 const BODY_BYTES_MIN: usize = 64;
+const PIECE_BYTES: usize = 256 * 1024;

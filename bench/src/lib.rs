@@ -23,11 +23,13 @@ mod error;
 mod floor;
 mod goals;
 mod histogram;
+mod large;
 mod load;
 mod report;
 mod run;
 mod series;
 mod spin;
+mod stages;
 mod tls_files;
 
 use std::sync::Arc;
@@ -40,10 +42,12 @@ pub use self::chain::{Chain, ChainKind, Part};
 pub use self::error::BenchError;
 pub use self::floor::{Floor, Stack};
 pub use self::histogram::Histogram;
+pub use self::large::{LargePlan, LargeRuns};
 pub use self::load::{Pace, Pair, Requests, Schedule, number_of};
 pub use self::report::Report;
 pub use self::series::{Plan, Series, fill};
 pub use self::spin::{Spinners, spin};
+pub use self::stages::{Stage, stages};
 pub use self::tls_files::TlsFiles;
 
 /// Asks a measurement to end early. All clones see the same.

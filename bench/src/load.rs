@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 pub use self::pace::Schedule;
 use self::pace::{Monotonic, release};
+pub(crate) use self::requests::id_of;
 pub use self::requests::{Pair, Requests, number_of};
 use self::wire::head;
 use crate::{BenchError, Histogram, Stop};
@@ -247,6 +248,12 @@ impl Line {
             Err(error) => Err(format!("the answer broke off: {error}")),
         }
     }
+}
+
+/// Status, length of the head and of the body of an answer, once its head is whole; for who reads a body piece by piece.
+pub(crate) fn head_of(bytes: &[u8]) -> Result<Option<(u16, usize, u64)>, String> {
+    let head = head(bytes, 0).map_err(|error| error.to_string())?;
+    Ok(head.map(|head| (head.status, head.bytes, head.body)))
 }
 
 /// Longest time for one exchange: that of the security servers themselves.

@@ -9,6 +9,7 @@ use crate::goals::{Bound, Goal, Signing, Spread, judge};
 use crate::load::Pace;
 use crate::run::Run;
 use crate::series::Series;
+use crate::stages::Stage;
 
 /// A series with all that is to be said about it.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Report {
     series: Series,
     audit: Option<AuditResult>,
     goals: Vec<Goal>,
+    /// Of each server, by its name.
+    stages: Vec<(&'static str, Vec<Stage>)>,
     setting: Value,
 }
 
@@ -30,7 +33,14 @@ impl Report {
         setting: Value,
     ) -> Self {
         let goals = judge(&series, Signing::of(keys, signature), audit.as_ref());
-        Self { series, audit, goals, setting }
+        Self { series, audit, goals, stages: Vec::new(), setting }
+    }
+
+    /// Adds where a server's time went.
+    pub fn add_stages(&mut self, server: &'static str, stages: Vec<Stage>) {
+        if !stages.is_empty() {
+            self.stages.push((server, stages));
+        }
     }
 
     /// For people.
@@ -75,6 +85,13 @@ impl Report {
                  payload {payload_bytes} B per exchange and server."
             );
         }
+        for (server, stages) in &self.stages {
+            let _ = writeln!(out, "stages of the {server}, by share of their time:");
+            for Stage { labels, count, mean_us, share } in stages {
+                let _ =
+                    writeln!(out, "  {:>5.1} % {mean_us:>9.1} µs {count:>10.0} ×  {labels}", share * 100.0);
+            }
+        }
         for goal in &self.goals {
             let _ = writeln!(out, "{}", goal_line(goal));
         }
@@ -98,6 +115,7 @@ impl Report {
             "goals": goals,
             "discarded": self.series.discarded,
             "noisy": self.series.noisy,
+            "stages": self.stages.iter().map(stages_json).collect::<Vec<_>>(),
             "idle_pss_kib": self.series.idle_pss_kib,
             "audit": self.audit.as_ref().map(audit_json),
         })
@@ -164,6 +182,11 @@ fn goal_line(goal: &Goal) -> String {
     )
 }
 
+fn stages_json((server, stages): &(&'static str, Vec<Stage>)) -> Value {
+    let stage = |Stage { labels, count, mean_us, share }: &Stage| json!({"labels": labels, "count": count, "mean_us": mean_us, "share": share});
+    json!({"server": server, "stages": stages.iter().map(stage).collect::<Vec<_>>()})
+}
+
 fn goal_json(goal: &Goal) -> Value {
     let Spread { median, min, max, count } = goal.found;
     let (bound, value) = match goal.bound {
@@ -175,7 +198,7 @@ fn goal_json(goal: &Goal) -> Value {
     })
 }
 
-fn audit_json(audit: &AuditResult) -> Value {
+pub(crate) fn audit_json(audit: &AuditResult) -> Value {
     json!({
         "holds": audit.holds(),
         "answered": audit.answered,

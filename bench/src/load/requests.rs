@@ -76,6 +76,11 @@ impl Requests {
     }
 }
 
+/// The message id of an exchange.
+pub(crate) fn id_of(number: u64) -> String {
+    format!("{ID_PREFIX}{number:010}")
+}
+
 /// The number of an exchange from its message id; `None` if the load generator did not make it.
 #[must_use]
 pub fn number_of(message_id: &str) -> Option<u64> {
@@ -124,7 +129,7 @@ mod tests {
 
     #[test]
     fn only_our_own_ids_have_a_number() {
-        assert_eq!(number_of("bench-0000000042"), Some(42));
+        assert_eq!(number_of(&id_of(42)), Some(42));
         for other in ["bench-42", "bench-00000000042", "bench--000000042", "demo-get", "", "bench-+000000042"]
         {
             assert_eq!(number_of(other), None, "{other}");

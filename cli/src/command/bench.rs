@@ -1,6 +1,7 @@
 //! `kogge bench`: brings the product, the floor and the base line up, has them measured, and verifies what was logged meanwhile.
 
 mod chains;
+mod large;
 mod logs;
 
 use std::io::Write;
@@ -92,6 +93,12 @@ pub(crate) struct Args {
     /// Make a run again if others used more of the machine
     #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
     others_max: f64,
+    /// Instead of all that: fetch a body of so many bytes (or KiB, MiB, GiB), and watch the servers' memory meanwhile
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    large: Option<u64>,
+    /// With --large: how many at once
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "large")]
+    parallel: usize,
     /// Print one JSON object on standard output; progress goes to standard error
     #[arg(long)]
     json: bool,
@@ -161,13 +168,13 @@ pub(crate) fn run(args: Args, out: &mut dyn Write) -> Result<ExitCode, Failure> 
                 outcome = Some(perform(&args).await?);
                 Ok(())
             })?;
-            let Some((report, good)) = outcome else { return Ok(FAILED.into()) };
+            let Some(found) = outcome else { return Ok(FAILED.into()) };
             if args.json {
-                output::json(out, &report.json())?;
+                output::json(out, &found.json)?;
             } else {
-                write!(out, "{}", report.table())?;
+                write!(out, "{}", found.table)?;
             }
-            Ok(if good { ExitCode::SUCCESS } else { FAILED.into() })
+            Ok(if found.counts { ExitCode::SUCCESS } else { FAILED.into() })
         }
     }
 }
@@ -185,8 +192,15 @@ fn serve(process: Process) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures; the report, and whether the runs count.
-async fn perform(args: &Args) -> anyhow::Result<(Report, bool)> {
+/// What was measured.
+struct Found {
+    table: String,
+    json: serde_json::Value,
+    /// Whether all that was answered is whole and valid in both logs.
+    counts: bool,
+}
+
+async fn perform(args: &Args) -> anyhow::Result<Found> {
     let layout = Layout::create(&args.dir)?;
     let mut processes = Processes::default();
     let shutdown = Shutdown::on_signals().context("cannot wait for Ctrl-C")?;
@@ -203,28 +217,40 @@ async fn perform(args: &Args) -> anyhow::Result<(Report, bool)> {
     Ok(report)
 }
 
-async fn play(
-    args: &Args,
-    layout: &Layout,
-    processes: &mut Processes,
-    stop: &Stop,
-) -> anyhow::Result<(Report, bool)> {
+async fn play(args: &Args, layout: &Layout, processes: &mut Processes, stop: &Stop) -> anyhow::Result<Found> {
     let chains = Chains::start(args, layout, processes).await?;
+    if let Some(bytes) = args.large {
+        return large::measure(args, bytes, layout, &chains, stop).await;
+    }
+    let before = logs::metrics(chains.product.as_ref()).await?;
     let (series, answered) = measure(args, layout, &chains, stop).await?;
+    let after = logs::metrics(chains.product.as_ref()).await?;
     processes.check()?;
-    let audit = match &chains.product {
-        Some(instance) => Some(logs::audit(instance, layout, &answered).await?),
-        None => None,
-    };
-    let good = audit.as_ref().is_none_or(kogge_bench::AuditResult::holds);
-    let setting = json!({
+    let audit = logs::audit(chains.product.as_ref(), layout, &answered).await?;
+    let counts = audit.as_ref().is_none_or(kogge_bench::AuditResult::holds);
+    let signature = args.signature.map_or("each", Signature::word);
+    let mut report = Report::new(series, args.keys.word(), signature, audit, setting(args, &chains));
+    for ((server, before), (_, after)) in before.iter().zip(&after) {
+        report.add_stages(server, kogge_bench::stages(before, after));
+    }
+    Ok(Found { table: report.table(), json: report.json(), counts })
+}
+
+fn setting(args: &Args, chains: &Chains) -> serde_json::Value {
+    json!({
         "keys": args.keys.word(), "signature": args.signature.map(Signature::word), "transport": args.transport.word(),
         "body": args.body, "post": args.post, "clients": args.clients, "services": args.services, "members": args.members,
         "log_mib": args.log_mib, "spin": args.spin, "seconds": args.seconds, "warm_up": args.warm_up,
         "backend": chains.backend.program(), "others_max_pct": args.others_max,
-    });
-    let signature = args.signature.map_or("each", Signature::word);
-    Ok((Report::new(series, args.keys.word(), signature, audit, setting), good))
+    })
+}
+
+/// Bytes, as a number with `KiB`, `MiB`, `GiB` or nothing behind it.
+fn size(text: &str) -> Result<u64, std::num::ParseIntError> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
+    let unit = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)));
+    let (digits, shift) = unit.unwrap_or((text, 0));
+    Ok(digits.trim().parse::<u64>()?.saturating_mul(1 << shift))
 }
 
 /// Has the chains measured on a thread of its own, so that Ctrl-C is heard meanwhile.
@@ -298,4 +324,17 @@ impl Signature {
 /// One line of progress.
 fn say(line: &str) {
     eprintln!("bench: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_have_binary_units() {
+        assert_eq!((size("17"), size("4KiB"), size("1 GiB")), (Ok(17), Ok(4096), Ok(1 << 30)));
+        for wrong in ["", "GiB", "-1MiB", "1GB", "1.5GiB"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
 }

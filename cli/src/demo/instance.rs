@@ -360,15 +360,17 @@ fn start_server(
     } else {
         (ports.provider_status, ports.provider)
     };
-    let signature = shape.signature.map(|word| format!("signature = \"{word}\"\n")).unwrap_or_default();
     let mut text = format!(
-        "id = \"{id}\"\nanchor = \"anchor.toml\"\ndata_dir = \"{role}/data\"\n{signature}\n\
+        "id = \"{id}\"\nanchor = \"anchor.toml\"\ndata_dir = \"{role}/data\"\n\n\
          [token]\ndir = \"{role}/token\"\npin = \"file:pin\"\n\n[registry]\ninterval_s = 1\n\n[status]\nlisten = \"{status}\"\n\n\
          [provider]\nlisten = \"{peer}\"\n\n\
          [transport]\nmode = \"{transport}\"\n\n[message_log]\ndir = \"{role}/log\"\n\n",
         id = agency.server,
         transport = shape.transport.word(),
     );
+    if let Some(word) = shape.signature {
+        text.push_str(&format!("[[members]]\nid = \"{}\"\nsignature = \"{word}\"\n\n", agency.member));
+    }
     text.push_str(&if consumer { clients_text(shape, ports) } else { services_text(shape, register) });
     let config = layout.path(&format!("{role}.toml"));
     write_atomic(&config, text.as_bytes(), false)?;
@@ -380,7 +382,9 @@ fn start_server(
 }
 
 fn clients_text(shape: &Shape, ports: &Ports) -> String {
-    let mut text = format!("[consumer]\nlisten = \"{}\"\n\n", ports.consumer);
+    let time =
+        shape.time_max_s.map(|seconds| format!("exchange_time_max_s = {seconds}\n")).unwrap_or_default();
+    let mut text = format!("[consumer]\nlisten = \"{}\"\n{time}\n", ports.consumer);
     for client in [CONSUMER.subsystem.to_owned()].into_iter().chain(crowd::clients(shape, CONSUMER.member)) {
         text.push_str(&format!("[[clients]]\nsubsystem = \"{client}\"\nconnection = \"http\"\n"));
     }
@@ -395,9 +399,10 @@ fn services_text(shape: &Shape, register: &str) -> String {
     };
     let mut text =
         format!("[[services]]\nid = \"{SERVICE}\"\nurl = \"{register}\"\n\n{}", access(CONSUMER.subsystem));
+    let time = shape.time_max_s.map(|seconds| format!("time_max_s = {seconds}\n")).unwrap_or_default();
     let clients = crowd::clients(shape, CONSUMER.member);
     for (number, service) in crowd::services(shape, PROVIDER.subsystem).iter().enumerate() {
-        text.push_str(&format!("[[services]]\nid = \"{service}\"\nurl = \"{register}\"\n\n"));
+        text.push_str(&format!("[[services]]\nid = \"{service}\"\nurl = \"{register}\"\n{time}\n"));
         text.extend(crowd::clients_of(number, &clients).map(|client| access(client)));
     }
     text

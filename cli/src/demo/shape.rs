@@ -11,7 +11,7 @@ pub(crate) struct Shape {
     pub(crate) register: Option<String>,
     /// What both members sign messages with.
     pub(crate) signing_key: NewKeyKind,
-    /// The servers' configuration key `signature`; left out if there is none.
+    /// How both members sign, `each` or `batch`; the servers' default if there is none.
     pub(crate) signature: Option<&'static str>,
     /// More client subsystems on the consumer's server: `c001`, `c002` …
     pub(crate) clients: u32,
@@ -19,6 +19,8 @@ pub(crate) struct Shape {
     pub(crate) services: u32,
     /// Members that are in the registry and take no part, each with a server, a subsystem and a service.
     pub(crate) bystanders: u32,
+    /// Longest time of an exchange and of the register in seconds; the servers' default if there is none.
+    pub(crate) time_max_s: Option<u32>,
 }
 
 /// What carries the tunnel.

@@ -39,7 +39,7 @@ impl Chains {
         kogge_durable::create_dir(&dir, false)?;
         let kogge = std::env::current_exe().context("cannot find the kogge binary itself")?;
         let [backend, a1, b1, a2, b2, a3, b3, a4, b4] = free_ports()?;
-        let backend = Backend::start(&dir, backend, args.body, None, &kogge)?;
+        let backend = Backend::start(&dir, backend, args.body, args.large, &kogge)?;
         say(&format!("backend: {} with bodies of {} bytes", backend.program(), backend.body_bytes()));
         let tls = TlsFiles::create(&dir)?;
         let pairs = plain_pairs(args.services);
@@ -53,7 +53,8 @@ impl Chains {
             }
         }
         let mut bases = Vec::new();
-        if wanted(Only::Base) {
+        // The base line holds bodies in memory: it says nothing about large ones.
+        if wanted(Only::Base) && args.large.is_none() {
             for (carrier, ports) in [(Carrier::H2, [a3, b3]), (Carrier::Quic, [a4, b4])] {
                 bases.push(BaseLine::start(carrier, &kogge, &dir, ports, &backend, &pairs, args.post)?);
             }
@@ -80,6 +81,7 @@ impl Chains {
             clients: args.clients,
             services: args.services,
             bystanders: args.members,
+            time_max_s: args.large.map(|_| LARGE_TIME_MAX_S),
         };
         let instance = Instance::start(&shape, layout, &Ports::choose(0)?, processes).await?;
         let pair = |(client, service): &(String, String)| Pair {
@@ -113,6 +115,18 @@ impl Chains {
         floors.chain(self.bases.iter().map(BaseLine::chain)).chain(&self.chain).cloned().collect()
     }
 
+    /// Floor and product, each with what to fetch the large body by.
+    pub(super) fn large(&self) -> Vec<(Chain, Pair)> {
+        let plain = Pair { path: Backend::LARGE_PATH.to_owned(), client: CLIENT.to_owned() };
+        let floors = self.floors.iter().map(|floor| (floor.chain().clone(), plain.clone()));
+        let product = self.chain.iter().zip(&self.product_pairs).map(|(chain, pair)| {
+            let service = pair.path.trim_end_matches(ITEM).trim_end_matches('/');
+            let path = format!("{service}{}", Backend::LARGE_PATH);
+            (chain.clone(), Pair { path, client: pair.client.clone() })
+        });
+        floors.chain(product).collect()
+    }
+
     /// What to do before, if the logs are not to be empty.
     pub(super) fn fill(&self, args: &Args) -> Option<Fill> {
         let chain = self.chain.clone().filter(|_| args.log_mib > 0)?;
@@ -123,10 +137,13 @@ impl Chains {
 
 /// The same resources without an exchange layer in front.
 fn plain_pairs(services: u32) -> Vec<Pair> {
-    let pair =
-        |number| Pair { path: format!("/s{number:03}/{ITEM}"), client: "DEMO/GOV/1001/c001".to_owned() };
+    let pair = |number| Pair { path: format!("/s{number:03}/{ITEM}"), client: CLIENT.to_owned() };
     (1..=services).map(pair).collect()
 }
 
 /// The last part of each path.
 const ITEM: &str = "item";
+/// Who asks the floor, which does not care.
+const CLIENT: &str = "DEMO/GOV/1001/c001";
+/// Sixteen bodies of a GiB at once take their time on a small machine.
+const LARGE_TIME_MAX_S: u32 = 900;

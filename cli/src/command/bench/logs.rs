@@ -15,15 +15,16 @@ use crate::demo::layout::Layout;
 use crate::demo::plain_http;
 use crate::demo::{Instance, Server};
 
-/// Waits until every record is timestamped, then checks all of them.
+/// Waits until every record is timestamped, then checks all of them; nothing if there are no logs.
 ///
 /// # Errors
 /// A record is not timestamped in time, a log is damaged, or a log cannot be read.
 pub(super) async fn audit(
-    instance: &Instance,
+    instance: Option<&Instance>,
     layout: &Layout,
     answered: &Answered,
-) -> anyhow::Result<AuditResult> {
+) -> anyhow::Result<Option<AuditResult>> {
+    let Some(instance) = instance else { return Ok(None) };
     for server in &instance.servers {
         wait_until_stamped(server).await?;
     }
@@ -31,13 +32,13 @@ pub(super) async fn audit(
     let snapshot = load(&layout.path("consumer/data/snapshot"), &anchor)?;
     let logs: Vec<_> = instance.servers.iter().map(|server| (server.role, server.log_dir.clone())).collect();
     let answered = answered.clone();
-    let work = move || -> anyhow::Result<AuditResult> {
+    let work = move || -> anyhow::Result<Option<AuditResult>> {
         let mut audit = Audit::new(&answered);
         for (role, dir) in logs {
             say(&format!("verifying the {role}'s log of {} exchanges", answered.count()));
             check(&dir, &snapshot, &mut audit).with_context(|| format!("the {role}'s log"))?;
         }
-        Ok(audit.finish())
+        Ok(Some(audit.finish()))
     };
     tokio::task::spawn_blocking(work).await.context("the verification came to a bad end")?
 }
@@ -66,8 +67,24 @@ fn check(dir: &std::path::Path, snapshot: &VerifiedSnapshot, audit: &mut Audit) 
     Ok(())
 }
 
+/// What each server counts, now.
+///
+/// # Errors
+/// One does not answer.
+pub(super) async fn metrics(instance: Option<&Instance>) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let mut found = Vec::new();
+    for server in instance.iter().flat_map(|instance| &instance.servers) {
+        found.push((server.role, plain_http::get(&metrics_url(server)).await?.text()));
+    }
+    Ok(found)
+}
+
+fn metrics_url(server: &Server) -> String {
+    format!("http://{}/metrics", server.status)
+}
+
 async fn wait_until_stamped(server: &Server) -> anyhow::Result<()> {
-    let url = format!("http://{}/metrics", server.status);
+    let url = metrics_url(server);
     let deadline = Instant::now() + STAMP_TIME_MAX;
     loop {
         let metrics = plain_http::get(&url).await?.text();
