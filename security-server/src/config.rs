@@ -4,6 +4,7 @@
 
 mod raw;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use kogge_certs::anchor::Anchor;
 use kogge_certs::certificate::Certificate;
 pub use kogge_daemon::config::ConfigError;
-use kogge_proto::id::{SecurityServerId, SubsystemId};
+use kogge_proto::id::{MemberId, SecurityServerId, SubsystemId};
 use kogge_signer::PinSource;
 use kogge_transport::TransportMode;
 
@@ -42,6 +43,8 @@ pub struct Config {
     pub message_log: MessageLogConfig,
     /// How often a batch is stamped; `None` follows the registry's policy.
     pub timestamp_interval: Option<Duration>,
+    /// How messages are signed.
+    pub signature: SignatureConfig,
     /// The subsystems that may ask through this server.
     pub clients: Vec<ClientConfig>,
     /// The services that this server provides.
@@ -108,6 +111,33 @@ pub struct MessageLogConfig {
     pub dir: PathBuf,
     /// Size of a segment in bytes.
     pub segment_bytes: u64,
+}
+
+/// How messages are signed: by a default, and otherwise for some members.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct SignatureConfig {
+    /// Of members that are not named.
+    pub default: SignatureMode,
+    /// Of the others.
+    pub members: BTreeMap<MemberId, SignatureMode>,
+}
+
+/// What a signature is about.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum SignatureMode {
+    /// One message.
+    #[default]
+    Each,
+    /// The messages of a member that wait together for the same peer.
+    Batch,
+}
+
+impl SignatureConfig {
+    /// How the messages of a member are signed.
+    #[must_use]
+    pub fn of(&self, member: &MemberId) -> SignatureMode {
+        self.members.get(member).copied().unwrap_or(self.default)
+    }
 }
 
 /// A subsystem that may ask through this server.

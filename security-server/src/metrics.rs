@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kogge_proto::fault::FaultCode;
+use kogge_proto::limits::SIGNATURE_BATCH_MAX;
 use kogge_transport::Carrier;
 
 use crate::report::Side;
@@ -16,6 +17,9 @@ pub(crate) struct Metrics {
     faults: Vec<AtomicU64>,
     arrived_by_quic: AtomicU64,
     arrived_by_h2: AtomicU64,
+    /// Signatures over at most [`BATCH_SIZES`] messages each, not added up.
+    batches: [AtomicU64; BATCH_SIZES.len()],
+    messages_in_batches: AtomicU64,
 }
 
 #[derive(Default)]
@@ -46,12 +50,23 @@ impl Metrics {
             faults: FaultCode::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             arrived_by_quic: AtomicU64::new(0),
             arrived_by_h2: AtomicU64::new(0),
+            batches: Default::default(),
+            messages_in_batches: AtomicU64::new(0),
         }
     }
 
     /// A peer has opened an exchange by this carrier.
     pub(crate) fn arrived(&self, carrier: Carrier) {
         self.arrivals(carrier).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many messages are signed together, by a member whose messages may be.
+    pub(crate) fn signed(&self, messages: usize) {
+        let place = BATCH_SIZES.iter().position(|bound| messages <= *bound);
+        if let Some(count) = place.and_then(|place| self.batches.get(place)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.messages_in_batches.fetch_add(messages as u64, Ordering::Relaxed);
     }
 
     fn arrivals(&self, carrier: Carrier) -> &AtomicU64 {
@@ -115,11 +130,25 @@ impl Metrics {
         for side in Side::ALL {
             self.side(side).duration.render(&mut out, name, side);
         }
+        self.render_batches(&mut out);
         for Gauge { name, help, value } in gauges {
             head(&mut out, name, "gauge", help);
             line(&mut out, &format!("{name} {value}"));
         }
         out
+    }
+
+    fn render_batches(&self, out: &mut String) {
+        let name = "kogge_signature_batch_size";
+        head(out, name, "histogram", "Messages under one signature, of members that sign in batches.");
+        let mut count = 0;
+        for (bound, batches) in BATCH_SIZES.iter().zip(&self.batches) {
+            count += batches.load(Ordering::Relaxed);
+            line(out, &format!("{name}_bucket{{le=\"{bound}\"}} {count}"));
+        }
+        line(out, &format!("{name}_bucket{{le=\"+Inf\"}} {count}"));
+        line(out, &format!("{name}_sum {}", self.messages_in_batches.load(Ordering::Relaxed)));
+        line(out, &format!("{name}_count {count}"));
     }
 }
 
@@ -162,6 +191,9 @@ fn line(out: &mut String, text: &str) {
 /// Upper bounds of the histogram's buckets in milliseconds: an exchange on one machine takes a few, a slow register seconds.
 const BUCKETS_MS: [u64; 11] = [1, 2, 5, 10, 25, 50, 100, 250, 1000, 5000, 30_000];
 
+/// Upper bounds of the batch sizes' buckets; no batch is larger than the last.
+const BATCH_SIZES: [usize; 7] = [1, 2, 4, 8, 16, 32, SIGNATURE_BATCH_MAX];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +204,8 @@ mod tests {
         metrics.ended(Side::Consumer, Duration::from_millis(3), None);
         metrics.ended(Side::Consumer, Duration::from_secs(60), Some(FaultCode::ConsumerTimeout));
         metrics.arrived(Carrier::H2);
+        metrics.signed(1);
+        metrics.signed(SIGNATURE_BATCH_MAX);
         let gauge = Gauge { name: "kogge_ready", help: "Whether.", value: 1.0 };
         let text = metrics.render(&[gauge]);
         for expected in [
@@ -186,6 +220,10 @@ mod tests {
             "kogge_exchange_duration_seconds_bucket{side=\"consumer\",le=\"+Inf\"} 2\n",
             "kogge_exchange_duration_seconds_sum{side=\"consumer\"} 60.003\n",
             "kogge_exchange_duration_seconds_count{side=\"consumer\"} 2\n",
+            "kogge_signature_batch_size_bucket{le=\"1\"} 1\n",
+            "kogge_signature_batch_size_bucket{le=\"32\"} 1\n",
+            "kogge_signature_batch_size_bucket{le=\"64\"} 2\n",
+            "kogge_signature_batch_size_sum 65\nkogge_signature_batch_size_count 2\n",
             "# TYPE kogge_ready gauge\nkogge_ready 1\n",
         ] {
             assert!(text.contains(expected), "{expected} is not in\n{text}");

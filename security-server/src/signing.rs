@@ -1,25 +1,34 @@
 //! Evidence for messages: a member's seal, and what carries its impression.
 
+mod queue;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use kogge_certs::key::{KeyKind, SignError};
 use kogge_evidence::signature::{self, Credential, Parts};
-use kogge_proto::id::MemberId;
+use kogge_proto::id::{MemberId, SecurityServerId};
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::evidence as wire;
 
+use self::queue::Queues;
 use crate::exchange::sealed::Sealed;
+use crate::metrics::Metrics;
 use crate::trust::{OwnKeys, Unusable};
 
 /// Signs messages with the members' keys in this server's token.
 pub struct Signing {
     keys: Arc<OwnKeys>,
+    /// Of the members whose messages are signed in batches.
+    batching: HashMap<MemberId, Arc<Queues>>,
 }
 
 /// A stage that may be signed: a message whose content is settled.
 pub trait Signable: Sealed {
     /// The member in whose name it is signed.
     fn signer(&self) -> &MemberId;
+    /// The peer that will verify it, if it is known already.
+    fn peer(&self) -> Option<&SecurityServerId>;
     /// Digests of its parts.
     fn parts(&self) -> Parts;
 }
@@ -28,6 +37,7 @@ pub trait Signable: Sealed {
 pub struct Seal {
     member: MemberId,
     credential: Credential,
+    queues: Option<Arc<Queues>>,
 }
 
 /// A message with its signature. Only [`Seal::sign`] makes one.
@@ -61,9 +71,14 @@ pub enum SigningError {
 }
 
 impl Signing {
-    /// With the keys of this server's token.
-    pub(crate) fn new(keys: Arc<OwnKeys>) -> Self {
-        Self { keys }
+    /// With the keys of this server's token. The messages of the members `in_batches` are signed together where several wait.
+    pub(crate) fn new(
+        keys: Arc<OwnKeys>,
+        in_batches: impl IntoIterator<Item = MemberId>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        let queues = |member| (member, Arc::new(Queues::new(Arc::clone(metrics))));
+        Self { keys, batching: in_batches.into_iter().map(queues).collect() }
     }
 
     /// The seal of a member, if it can be used at `now`. A provider takes it in hand before it calls the register: an answer that
@@ -72,12 +87,13 @@ impl Signing {
     /// # Errors
     /// The member has no certificate here that is valid and whose OCSP response is good and fresh.
     pub fn seal(&self, member: &MemberId, now: UnixMillis) -> Result<Seal, SigningError> {
-        Ok(Seal { member: member.clone(), credential: self.keys.credential(member, now)? })
+        let credential = self.keys.credential(member, now)?;
+        Ok(Seal { member: member.clone(), credential, queues: self.batching.get(member).cloned() })
     }
 }
 
 impl Seal {
-    /// Signs a message. RSA takes a millisecond and more and goes to a thread of its own; the other kinds take microseconds.
+    /// Signs a message: by itself, or together with others of the same member for the same peer that wait at this moment.
     ///
     /// # Errors
     /// The message is another member's, or the token does not sign.
@@ -85,14 +101,26 @@ impl Seal {
         if *message.signer() != self.member {
             return Err(SigningError::OtherMember { seal: self.member, message: message.signer().clone() });
         }
-        let (parts, credential) = (message.parts(), self.credential);
-        let signed = if matches!(credential.certificate.public_key().kind(), KeyKind::Rsa(_)) {
-            let work = tokio::task::spawn_blocking(move || signature::sign(&parts, &credential, now));
-            work.await.map_err(|_| SigningError::ShuttingDown)??
-        } else {
-            signature::sign(&parts, &credential, now)?
+        let parts = message.parts();
+        let signed = match (&self.queues, message.peer()) {
+            (Some(queues), Some(peer)) => queues.sign(peer, parts, self.credential, now).await?,
+            _ => sign_alone(parts, self.credential, now).await?,
         };
         Ok(Signed { message, signature: signed.signature, material: signed.material })
+    }
+}
+
+/// RSA takes a millisecond and more and goes to a thread of its own; the other kinds take microseconds.
+async fn sign_alone(
+    parts: Parts,
+    credential: Credential,
+    now: UnixMillis,
+) -> Result<signature::Signed, SigningError> {
+    if matches!(credential.certificate.public_key().kind(), KeyKind::Rsa(_)) {
+        let work = tokio::task::spawn_blocking(move || signature::sign(&parts, &credential, now));
+        Ok(work.await.map_err(|_| SigningError::ShuttingDown)??)
+    } else {
+        Ok(signature::sign(&parts, &credential, now)?)
     }
 }
 

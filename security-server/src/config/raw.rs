@@ -1,6 +1,6 @@
 //! The file as written, and its way to a [`Config`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use kogge_certs::anchor::Anchor;
 use kogge_certs::certificate::Certificate;
 use kogge_daemon::config::{self, ConfigError};
 use kogge_daemon::server::{ClientCertificates, tls_config};
-use kogge_proto::id::{SecurityServerId, ServiceId, SubsystemId};
+use kogge_proto::id::{MemberId, SecurityServerId, ServiceId, SubsystemId};
 use kogge_proto::limits;
 use kogge_signer::PinSource;
 use kogge_transport::TransportMode;
@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::{
     ClientConfig, Config, ConnectionPolicy, ConsumerConfig, ConsumerTls, MessageLogConfig, ProviderConfig,
-    RegistryConfig, TokenConfig, defaults,
+    RegistryConfig, SignatureConfig, SignatureMode, TokenConfig, defaults,
 };
 use crate::services::{AccessRight, AccessRights, PathPattern, RegisterUrl, Service};
 
@@ -46,6 +46,7 @@ pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
             .interval_s
             .map(|seconds| file.seconds("timestamping.interval_s", seconds, DAY_S))
             .transpose()?,
+        signature: file.signature(raw.signature.as_deref(), &raw.members, &anchor)?,
         clients: file.clients(&raw.clients, &anchor)?,
         services: file.services(raw.services, &anchor)?,
         id,
@@ -59,6 +60,7 @@ struct RawConfig {
     id: String,
     anchor: PathBuf,
     data_dir: PathBuf,
+    signature: Option<String>,
     token: RawToken,
     #[serde(default)]
     registry: RawRegistry,
@@ -70,6 +72,8 @@ struct RawConfig {
     message_log: RawMessageLog,
     #[serde(default)]
     timestamping: RawTimestamping,
+    #[serde(default)]
+    members: Vec<RawMember>,
     #[serde(default)]
     clients: Vec<RawClient>,
     #[serde(default)]
@@ -138,6 +142,13 @@ struct RawMessageLog {
 #[serde(deny_unknown_fields)]
 struct RawTimestamping {
     interval_s: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMember {
+    id: String,
+    signature: String,
 }
 
 #[derive(Deserialize)]
@@ -309,13 +320,41 @@ impl File<'_> {
         Ok(MessageLogConfig { dir: self.path(&raw.dir), segment_bytes: mib * 1024 * 1024 })
     }
 
+    fn signature(
+        &self,
+        default: Option<&str>,
+        raw: &[RawMember],
+        anchor: &Anchor,
+    ) -> Result<SignatureConfig, ConfigError> {
+        let mut members = BTreeMap::new();
+        for (number, raw) in raw.iter().enumerate() {
+            let key = |name: &str| format!("members[{number}].{name}");
+            let member: MemberId = self.parse(&key("id"), &raw.id)?;
+            self.same_instance(&key("id"), &member, anchor)?;
+            let mode = self.signature_mode(key("signature"), &raw.signature)?;
+            if members.insert(member, mode).is_some() {
+                return Err(self.refuse(key("id"), format!("{} is there twice", raw.id)));
+            }
+        }
+        let default = default.map(|mode| self.signature_mode("signature", mode)).transpose()?;
+        Ok(SignatureConfig { default: default.unwrap_or_default(), members })
+    }
+
+    fn signature_mode(&self, key: impl Into<String>, mode: &str) -> Result<SignatureMode, ConfigError> {
+        match mode {
+            "each" => Ok(SignatureMode::Each),
+            "batch" => Ok(SignatureMode::Batch),
+            _ => Err(self.refuse(key, "must be each or batch")),
+        }
+    }
+
     fn clients(&self, raw: &[RawClient], anchor: &Anchor) -> Result<Vec<ClientConfig>, ConfigError> {
         let mut seen = BTreeSet::new();
         let mut clients = Vec::with_capacity(raw.len());
         for (number, raw) in raw.iter().enumerate() {
             let key = |name: &str| format!("clients[{number}].{name}");
             let subsystem: SubsystemId = self.parse(&key("subsystem"), &raw.subsystem)?;
-            self.same_instance(&key("subsystem"), &subsystem, anchor)?;
+            self.same_instance(&key("subsystem"), subsystem.member(), anchor)?;
             if !seen.insert(subsystem.clone()) {
                 return Err(self.refuse(key("subsystem"), format!("{subsystem} is there twice")));
             }
@@ -374,7 +413,7 @@ impl File<'_> {
     fn service(&self, number: usize, raw: RawService, anchor: &Anchor) -> Result<Service, ConfigError> {
         let key = |name: &str| format!("services[{number}].{name}");
         let id: ServiceId = self.parse(&key("id"), &raw.id)?;
-        self.same_instance(&key("id"), id.subsystem(), anchor)?;
+        self.same_instance(&key("id"), id.subsystem().member(), anchor)?;
         let url: RegisterUrl = self.parse(&key("url"), &raw.url)?;
         let tls_roots = self.roots(&key("tls_roots"), raw.tls_roots.as_deref())?;
         if url.is_https() != tls_roots.is_some() {
@@ -404,14 +443,14 @@ impl File<'_> {
 
     fn access(&self, key: &str, raw: &RawAccess, anchor: &Anchor) -> Result<AccessRight, ConfigError> {
         let client: SubsystemId = self.parse(&format!("{key}.client"), &raw.client)?;
-        self.same_instance(&format!("{key}.client"), &client, anchor)?;
+        self.same_instance(&format!("{key}.client"), client.member(), anchor)?;
         let path: PathPattern = self.parse(&format!("{key}.path"), raw.path.as_deref().unwrap_or("/**"))?;
         AccessRight::new(client, raw.methods.as_deref(), path)
             .map_err(|error| self.refuse(format!("{key}.methods"), error.to_string()))
     }
 
-    fn same_instance(&self, key: &str, subsystem: &SubsystemId, anchor: &Anchor) -> Result<(), ConfigError> {
-        if subsystem.member().instance() == anchor.instance() {
+    fn same_instance(&self, key: &str, member: &MemberId, anchor: &Anchor) -> Result<(), ConfigError> {
+        if member.instance() == anchor.instance() {
             Ok(())
         } else {
             Err(self.refuse(key, format!("is not of the anchor's instance {}", anchor.instance())))

@@ -51,6 +51,25 @@ fn the_example_loads_and_shows_the_defaults() {
     assert_eq!(uncommented.message_log.segment_bytes, config.message_log.segment_bytes);
 }
 
+/// The key that is commented out in the example.
+const MEMBERS: &str = "# [[members]]";
+
+#[test]
+fn messages_are_signed_each_or_in_batches() {
+    let modes = |default: &str, members: &str| {
+        let config =
+            load(|text| text.replacen("# signature = \"each\"", default, 1).replacen(MEMBERS, members, 1));
+        let signature = config.unwrap().signature;
+        ["DEMO/GOV/1001", "DEMO/GOV/2002"].map(|member| signature.of(&MemberId::parse(member).unwrap()))
+    };
+    let of_1001 = |mode: &str| format!("[[members]]\nid = \"DEMO/GOV/1001\"\nsignature = \"{mode}\"\n");
+    let (each, batch) = (SignatureMode::Each, SignatureMode::Batch);
+    assert_eq!(modes("", MEMBERS), [each, each]);
+    assert_eq!(modes("signature = \"batch\"", MEMBERS), [batch, batch]);
+    assert_eq!(modes("", &of_1001("batch")), [batch, each]);
+    assert_eq!(modes("signature = \"batch\"", &of_1001("each")), [each, batch]);
+}
+
 #[test]
 fn a_server_may_have_one_side_only() {
     let without = |section: &str| {
@@ -90,6 +109,15 @@ fn errors_name_the_key() {
         ("mode = \"auto\"", "mode = \"tcp\"", "transport.mode"),
         ("# segment_mib = 64", "segment_mib = 0", "message_log.segment_mib"),
         ("# interval_s = 60 ", "interval_s = 0", "timestamping.interval_s"),
+        ("# signature = \"each\"", "signature = \"both\"", "signature"),
+        (MEMBERS, "[[members]]\nid = \"DEMO/GOV\"\nsignature = \"each\"", "members[0].id"),
+        (MEMBERS, "[[members]]\nid = \"EE/GOV/1001\"\nsignature = \"each\"", "members[0].id"),
+        (MEMBERS, "[[members]]\nid = \"DEMO/GOV/1001\"\nsignature = \"none\"", "members[0].signature"),
+        (
+            MEMBERS,
+            "[[members]]\nid = \"DEMO/GOV/1\"\nsignature = \"each\"\n[[members]]\nid = \"DEMO/GOV/1\"\nsignature = \"batch\"",
+            "members[1].id",
+        ),
         ("\"DEMO/GOV/1001/portal\"", "\"DEMO/GOV/1001\"", "clients[0].subsystem"),
         ("\"DEMO/GOV/1001/portal\"", "\"EE/GOV/1001/portal\"", "clients[0].subsystem"),
         ("connection = \"http\"", "connection = \"none\"", "clients[0].connection"),

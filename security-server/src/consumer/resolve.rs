@@ -101,6 +101,11 @@ impl Signable for Routed {
         self.client().member()
     }
 
+    /// Another server of the provider may take its place; it verifies as well as this one, and only remembers less.
+    fn peer(&self) -> Option<&SecurityServerId> {
+        self.servers.first()
+    }
+
     fn parts(&self) -> Parts {
         Parts { message: sha512(self.request().bytes()), body: self.body().map(|body| *body.sha512()) }
     }

@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kogge_evidence::signature::Parts;
 use kogge_message_log::NewMessage;
 use kogge_proto::digest::sha512;
-use kogge_proto::id::{MemberId, ServiceId};
+use kogge_proto::id::{MemberId, SecurityServerId, ServiceId};
 use kogge_proto::message::{MessageError, ResponseParts, RestResponse, request_hash};
 use kogge_proto::wire::log::{Direction, Role};
 use rustls::pki_types::CertificateDer;
@@ -249,6 +249,10 @@ impl Sealed for Answer {}
 impl Signable for Answer {
     fn signer(&self) -> &MemberId {
         self.response.service().subsystem().member()
+    }
+
+    fn peer(&self) -> Option<&SecurityServerId> {
+        Some(self.request.stage().peer())
     }
 
     fn parts(&self) -> Parts {

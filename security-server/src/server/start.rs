@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::status::Status;
 use super::{Background, ConsumerSide, ProviderSide, SecurityServer, ServerError, reset_key};
 use crate::clock;
-use crate::config::{Config, ConsumerConfig, MessageLogConfig, ProviderConfig, TokenConfig};
+use crate::config::{Config, ConsumerConfig, MessageLogConfig, ProviderConfig, SignatureMode, TokenConfig};
 use crate::consumer::Consumer;
 use crate::consumer::authenticate::Clients;
 use crate::exchange::Intake;
@@ -118,7 +118,7 @@ async fn open(config: &Config) -> Result<(Parts, Background), ServerError> {
     };
     let parts = Parts {
         server: config.id.clone(),
-        signing: Arc::new(Signing::new(Arc::clone(&keys))),
+        signing: Arc::new(Signing::new(Arc::clone(&keys), batching_members(config), &metrics)),
         verdicts: Arc::new(Verdicts::new()),
         conditions: Arc::new(Conditions { registry, clock_check, keys, identity, log }),
         tunnels: Arc::new(tunnels),
@@ -180,6 +180,10 @@ fn signing_members(config: &Config) -> Vec<MemberId> {
     members.sort();
     members.dedup();
     members
+}
+
+fn batching_members(config: &Config) -> impl Iterator<Item = MemberId> {
+    signing_members(config).into_iter().filter(|member| config.signature.of(member) == SignatureMode::Batch)
 }
 
 async fn consumer_side(

@@ -8,7 +8,7 @@ use kogge_proto::digest::sha512;
 use kogge_proto::wire::log::body::Place;
 use kogge_security_server::clock;
 
-use crate::instance::{Instance, PERSONS, PORTAL, Running};
+use crate::instance::{Agency, Instance, PERSONS, PORTAL, Running};
 use crate::{assert_logged, call};
 
 /// Whether an auditor believes every record of a log: signature, certificate, OCSP response, timestamp, body.
@@ -89,4 +89,35 @@ async fn exchanges_by_quic() {
 #[tokio::test(flavor = "multi_thread")]
 async fn exchanges_by_http2() {
     exchanges("h2").await;
+}
+
+/// Both servers sign in batches, on one thread, so that what is sent at once waits at once. Each record stands alone.
+#[tokio::test]
+async fn exchanges_signed_in_batches() {
+    let instance = Instance::new("h2").await;
+    for agency in [Agency::consumer(), Agency::provider()] {
+        instance.prepare(&agency);
+        instance.reconfigure(&agency, |config| format!("signature = \"batch\"\n{config}"));
+    }
+    let (instance, consumer, provider) = instance.start_two_servers().await;
+    let at_once = instance.exchanges_max();
+    for _ in 0..4 {
+        let calls = (0..at_once).map(|_| call(&consumer, "POST", "", r#"{"a":1}"#));
+        for answer in futures_util::future::join_all(calls).await {
+            assert_eq!(answer.status, 200, "{:?}", answer.body);
+        }
+    }
+    let answer = call(&consumer, "GET", "/1", "").await;
+    assert_eq!(answer.status, 200);
+    for server in [&consumer, &provider] {
+        assert_eq!(server.records().len(), 2 * (4 * at_once + 1));
+        server.status_is("stamped", |status| status["unstamped"] == 0).await;
+        assert_proven(&instance, server);
+        let signatures = server.records().into_iter().map(|found| found.record.signature.unwrap());
+        let (in_batch, alone): (Vec<_>, Vec<_>) = signatures.partition(|one| one.batch.is_some());
+        assert!(!in_batch.is_empty(), "no batch has formed");
+        assert!(!alone.is_empty(), "a message that came alone waited for others");
+    }
+    consumer.stop().await;
+    provider.stop().await;
 }
