@@ -64,7 +64,7 @@ impl Floor {
         let second = Child::start(&program, second, &dir.join(format!("{name}-b.log")))?;
         let mut first = Child::start(&program, first, &dir.join(format!("{name}-a.log")))?;
         first.wait_up(name, a, "/")?;
-        refuses_strangers(name, b)?;
+        refuses_strangers(name, b, tls)?;
         let parts =
             vec![Part { name: "A", pid: first.pid() }, Part { name: "B", pid: second.pid() }, backend.part()];
         let requests = Arc::new(Requests::new(pairs, post, backend.body_bytes()));
@@ -87,14 +87,15 @@ impl Floor {
     }
 }
 
-/// Plain HTTP on the second hop's TLS port must not be answered with 200: a floor without TLS would be no floor.
-fn refuses_strangers(name: &str, address: SocketAddr) -> Result<(), BenchError> {
-    match crate::child::answers(address, "/") {
+/// Who shows no certificate must not be answered with 200: a floor without mutual TLS would be no floor.
+fn refuses_strangers(name: &str, address: SocketAddr, tls: &TlsFiles) -> Result<(), BenchError> {
+    match tls.answers_strangers(address) {
         Ok(true) => Err(BenchError::Unfit {
             name: name.to_owned(),
-            reason: "its second hop answers without TLS".to_owned(),
+            reason: "its second hop answers who shows no certificate".to_owned(),
         }),
-        _ => Ok(()),
+        // A handshake that breaks off is a refusal as well.
+        Ok(false) | Err(_) => Ok(()),
     }
 }
 
@@ -105,3 +106,6 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
         std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")]);
     dirs.map(|dir| dir.join(name)).find(|file| file.is_file())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Keys and certificates of the floor and the base line, as files: P-256, one CA, one certificate for both hops.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,9 +11,9 @@ use rcgen::{
 };
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 
 use crate::BenchError;
 
@@ -81,6 +83,22 @@ impl TlsFiles {
             .map_err(wrong)?;
         config.alpn_protocols = vec![alpn.to_vec()];
         Ok(config)
+    }
+
+    /// Whether a server answers with 200 although no certificate was shown.
+    pub(crate) fn answers_strangers(&self, address: SocketAddr) -> std::io::Result<bool> {
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(std::io::Error::other)?
+            .with_root_certificates(self.roots().map_err(std::io::Error::other)?)
+            .with_no_client_auth();
+        let name = ServerName::try_from(SERVER_NAME).map_err(std::io::Error::other)?;
+        let connection = ClientConnection::new(Arc::new(config), name).map_err(std::io::Error::other)?;
+        let mut stream = StreamOwned::new(connection, TcpStream::connect(address)?);
+        write!(stream, "GET / HTTP/1.1\r\nHost: {SERVER_NAME}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer)?;
+        Ok(answer == *b"HTTP/1.1 200")
     }
 
     fn identity(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), BenchError> {

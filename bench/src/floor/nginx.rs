@@ -64,8 +64,9 @@ pub(crate) fn configure(dir: &Path, name: &str, inside: &str) -> Result<Vec<OsSt
         .iter()
         .map(|kind| format!("  {kind}_temp_path {};\n", at(kind)))
         .collect();
+    // Started by root, nginx would become somebody who may not look into the bench's directory; started by anybody else, it does not heed this.
     let text = format!(
-        "daemon off;\nworker_processes {workers};\nworker_rlimit_nofile 8192;\npid {pid};\nerror_log {errors} error;\n\
+        "user root;\ndaemon off;\nworker_processes {workers};\nworker_rlimit_nofile 8192;\npid {pid};\nerror_log {errors} error;\n\
          events {{ worker_connections 4096; multi_accept on; }}\n\
          http {{\n  access_log off;\n  server_tokens off;\n  sendfile on;\n  tcp_nodelay on;\n  \
          keepalive_timeout 600s;\n  keepalive_requests 1000000000;\n  client_max_body_size 0;\n{temporary}  {inside}\n}}\n"
