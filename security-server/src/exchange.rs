@@ -185,7 +185,7 @@ pub(crate) trait FrameSink {
 
 impl FrameSink for PeerStream {
     async fn put(&mut self, frame: Frame) -> Result<(), TransportError> {
-        self.send(frame).await
+        self.queue(frame).await
     }
 
     async fn end(&mut self) -> Result<(), TransportError> {
@@ -195,7 +195,7 @@ impl FrameSink for PeerStream {
 
 impl FrameSink for FrameSender {
     async fn put(&mut self, frame: Frame) -> Result<(), TransportError> {
-        self.send(frame).await
+        self.queue(frame).await
     }
 
     async fn end(&mut self) -> Result<(), TransportError> {

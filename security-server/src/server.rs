@@ -192,16 +192,15 @@ async fn serve_information_systems(side: ConsumerSide, shutdown: Shutdown) {
 
 async fn serve_peers(side: ProviderSide, shutdown: Shutdown) {
     let running = TaskTracker::new();
-    let accepting = async {
-        while let Some(stream) = side.listener.accept().await {
-            let provider = Arc::clone(&side.provider);
-            let peer = stream.peer().server().to_string();
-            let span =
-                tracing::info_span!("exchange", side = "provider", peer, request_id = tracing::field::Empty);
-            // The listener bounds the number of streams, the provider's gate that of exchanges.
-            running.spawn(async move { provider.serve(stream).await }.instrument(span));
-        }
-    };
+    let tasks = running.clone();
+    let accepting = side.listener.serve(move |stream| {
+        let provider = Arc::clone(&side.provider);
+        let peer = stream.peer().server().to_string();
+        let span =
+            tracing::info_span!("exchange", side = "provider", peer, request_id = tracing::field::Empty);
+        // The listener bounds the number of streams, the provider's gate that of exchanges.
+        tasks.spawn(async move { provider.serve(stream).await }.instrument(span));
+    });
     let stopping = async {
         shutdown.wait().await;
         side.listener.shutdown(GRACE).await;

@@ -1,7 +1,9 @@
 //! What the two carriers have in common: halves of a stream, and why they end.
 
+pub(crate) mod corked;
 pub(crate) mod http2;
 pub(crate) mod quic;
+pub(crate) mod read_ahead;
 pub(crate) mod watched;
 
 use bytes::Bytes;
@@ -12,7 +14,7 @@ use crate::error::{ProtocolError, Refusal};
 /// The sending half of one exchange's stream.
 pub(crate) enum Sending {
     Quic(quic::Sending),
-    H2(h2::SendStream<Bytes>),
+    H2(http2::Sending),
 }
 
 /// The receiving half of one exchange's stream.
@@ -50,11 +52,15 @@ impl Sending {
         }
     }
 
-    /// Hands some of `bytes` to the carrier, at least one; waits while the peer does not take more.
-    pub(crate) async fn write_some(&mut self, bytes: &mut Bytes) -> Result<(), Ending> {
+    /// Hands some of `bytes` to the carrier, at least one; waits while the peer does not take more. If they are the `last`, the
+    /// stream comes to a clean end with them.
+    pub(crate) async fn write_some(&mut self, bytes: &mut Bytes, last: bool) -> Result<(), Ending> {
         match self {
-            Self::Quic(sending) => sending.write_some(bytes).await,
-            Self::H2(stream) => http2::write_some(stream, bytes).await,
+            Self::Quic(sending) => {
+                sending.write_some(bytes).await?;
+                if last && bytes.is_empty() { sending.finish() } else { Ok(()) }
+            }
+            Self::H2(sending) => sending.write_some(bytes, last).await,
         }
     }
 
@@ -62,7 +68,7 @@ impl Sending {
     pub(crate) fn finish(&mut self) -> Result<(), Ending> {
         match self {
             Self::Quic(sending) => sending.finish(),
-            Self::H2(stream) => stream.send_data(Bytes::new(), true).map_err(http2::ending),
+            Self::H2(sending) => sending.finish(),
         }
     }
 
@@ -79,7 +85,7 @@ impl Sending {
     pub(crate) fn reset(&mut self) {
         match self {
             Self::Quic(sending) => sending.reset(quic::GIVEN_UP),
-            Self::H2(stream) => stream.send_reset(h2::Reason::CANCEL),
+            Self::H2(sending) => sending.reset(h2::Reason::CANCEL),
         }
     }
 
@@ -87,7 +93,7 @@ impl Sending {
     pub(crate) fn turn_away(&mut self) {
         match self {
             Self::Quic(sending) => sending.reset(quic::NOT_TAKEN),
-            Self::H2(stream) => stream.send_reset(h2::Reason::REFUSED_STREAM),
+            Self::H2(sending) => sending.reset(h2::Reason::REFUSED_STREAM),
         }
     }
 
@@ -95,7 +101,7 @@ impl Sending {
     pub(crate) async fn unwanted(&mut self) {
         match self {
             Self::Quic(sending) => sending.unwanted().await,
-            Self::H2(stream) => http2::unwanted(stream).await,
+            Self::H2(sending) => sending.unwanted().await,
         }
     }
 }

@@ -2,20 +2,33 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kogge_proto::limits::FRAME_BYTES_MAX;
-use kogge_proto::wire::tunnel::Frame;
+use kogge_proto::wire::tunnel::{Frame, frame};
 use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint};
 
 use crate::error::ProtocolError;
 
-/// The frame with its length before it.
-pub(crate) fn encode(frame: &Frame) -> Result<Bytes, ProtocolError> {
+/// Appends the frame with its length before it. The content of a large body chunk is not copied but returned: it comes after what was
+/// appended.
+pub(crate) fn encode(frame: Frame, to: &mut BytesMut) -> Result<Option<Bytes>, ProtocolError> {
     let length = frame.encoded_len();
     let announced = u32::try_from(length).ok().filter(|_| length <= FRAME_BYTES_MAX);
     let announced = announced.ok_or(ProtocolError::FrameTooLarge(length as u64))?;
-    let mut bytes = BytesMut::with_capacity(LENGTH_BYTES + length);
-    bytes.put_u32(announced);
-    frame.encode_raw(&mut bytes);
-    Ok(bytes.freeze())
+    match frame.kind {
+        Some(frame::Kind::BodyChunk(chunk)) if chunk.len() >= APART_BYTES_MIN => {
+            to.reserve(LENGTH_BYTES + length - chunk.len());
+            to.put_u32(announced);
+            encode_key(BODY_CHUNK_TAG, WireType::LengthDelimited, to);
+            encode_varint(chunk.len() as u64, to);
+            Ok(Some(chunk))
+        }
+        _ => {
+            to.reserve(LENGTH_BYTES + length);
+            to.put_u32(announced);
+            frame.encode_raw(to);
+            Ok(None)
+        }
+    }
 }
 
 /// Puts frames together from pieces of any size. Holds one frame and one piece at most.
@@ -57,11 +70,25 @@ impl Decoder {
 
 const LENGTH_BYTES: usize = 4;
 
+/// Field number of `Frame.body_chunk`.
+const BODY_CHUNK_TAG: u32 = 2;
+
+/// A body chunk of at least this many bytes is not copied into the frame: below, a copy costs less than another piece.
+const APART_BYTES_MIN: usize = 4 * 1024;
+
 #[cfg(test)]
 mod tests {
-    use kogge_proto::wire::tunnel::{Fault, frame};
+    use kogge_proto::wire::tunnel::Fault;
 
     use super::*;
+
+    /// All that [`encode`] gives, in order.
+    fn bytes_of(frame: Frame) -> Result<Bytes, ProtocolError> {
+        let mut bytes = BytesMut::new();
+        let apart = encode(frame, &mut bytes)?;
+        bytes.extend_from_slice(&apart.unwrap_or_default());
+        Ok(bytes.freeze())
+    }
 
     fn chunk(length: usize) -> Frame {
         Frame { kind: Some(frame::Kind::BodyChunk(vec![7; length].into())) }
@@ -72,7 +99,7 @@ mod tests {
         let fault =
             Frame { kind: Some(frame::Kind::Fault(Fault { code: "a.b".into(), ..Fault::default() })) };
         let sent = [chunk(0), fault, chunk(300)];
-        let bytes: Vec<u8> = sent.iter().flat_map(|frame| encode(frame).unwrap()).collect();
+        let bytes: Vec<u8> = sent.iter().cloned().flat_map(|frame| bytes_of(frame).unwrap()).collect();
         for size in 1..bytes.len() {
             let mut decoder = Decoder::default();
             let mut got = Vec::new();
@@ -89,7 +116,17 @@ mod tests {
 
     #[test]
     fn golden_bytes() {
-        assert_eq!(&encode(&chunk(3)).unwrap()[..], [0, 0, 0, 5, 0x12, 3, 7, 7, 7]);
+        assert_eq!(&bytes_of(chunk(3)).unwrap()[..], [0, 0, 0, 5, 0x12, 3, 7, 7, 7]);
+    }
+
+    #[test]
+    fn a_large_chunk_reads_like_a_small_one() {
+        for length in [APART_BYTES_MIN - 1, APART_BYTES_MIN, 3 * APART_BYTES_MIN] {
+            let mut plain = BytesMut::new();
+            plain.put_u32(chunk(length).encoded_len() as u32);
+            chunk(length).encode_raw(&mut plain);
+            assert_eq!(bytes_of(chunk(length)).unwrap(), plain);
+        }
     }
 
     #[test]
@@ -104,9 +141,9 @@ mod tests {
 
     #[test]
     fn what_we_send_keeps_to_the_limit_too() {
-        assert!(encode(&chunk(FRAME_BYTES_MAX - 4)).is_ok());
+        assert!(bytes_of(chunk(FRAME_BYTES_MAX - 4)).is_ok());
         assert_eq!(
-            encode(&chunk(FRAME_BYTES_MAX)),
+            bytes_of(chunk(FRAME_BYTES_MAX)),
             Err(ProtocolError::FrameTooLarge(FRAME_BYTES_MAX as u64 + 4))
         );
     }
@@ -130,7 +167,7 @@ mod tests {
     fn an_end_inside_a_frame_is_noticed() {
         for cut in 1..9 {
             let mut decoder = Decoder::default();
-            decoder.push(&encode(&chunk(3)).unwrap()[..cut]);
+            decoder.push(&bytes_of(chunk(3)).unwrap()[..cut]);
             assert_eq!(decoder.next_frame(), Ok(None));
             assert_eq!(decoder.finish(), Err(ProtocolError::Truncated), "{cut}");
         }

@@ -18,6 +18,7 @@
 //! Deliberately absent: what is inside a frame, who may call which service, retries after the first byte.
 #![forbid(unsafe_code)]
 
+mod activity;
 mod carrier;
 mod dial_error;
 mod error;

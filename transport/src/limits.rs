@@ -17,8 +17,10 @@ pub struct ListenerLimits {
     pub handshake_time_max: Duration,
     /// A frame must arrive, or be taken by the peer, within this time.
     pub frame_time_max: Duration,
-    /// A connection on which nothing was heard for this long is closed.
+    /// A connection with an exchange on it is closed if nothing was heard on it for this long.
     pub idle_time_max: Duration,
+    /// A connection without an exchange is closed after this time. The dialler does so sooner; this is for one that has vanished.
+    pub unused_time_max: Duration,
 }
 
 impl Default for ListenerLimits {
@@ -31,6 +33,7 @@ impl Default for ListenerLimits {
             handshake_time_max: Duration::from_secs(10),
             frame_time_max: Duration::from_secs(30),
             idle_time_max: IDLE_TIME_MAX,
+            unused_time_max: UNUSED_TIME_MAX + IDLE_TIME_MAX * 2,
         }
     }
 }
@@ -65,10 +68,11 @@ impl Default for TunnelLimits {
     }
 }
 
-/// Silence after which a connection counts as lost; several keep-alives fit into it.
+/// Silence after which a connection with an exchange on it counts as lost; several keep-alives fit into it.
 pub(crate) const IDLE_TIME_MAX: Duration = Duration::from_secs(12);
 
-/// A dialler says something this often, so that silence means loss.
+/// While there is an exchange, its dialler says something at least this often, so that silence means loss. Without one nothing is said: a
+/// thousand idle connections shall cost nothing, and [`PROBE_AFTER`] finds out what became of them.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(4);
 
 /// What a peer may send on one stream before we have read it: two frames.

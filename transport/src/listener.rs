@@ -87,6 +87,19 @@ impl Listener {
         }
     }
 
+    /// Gives every exchange to `handler`, until the listener is shutting down. Costs less than [`Listener::accept`]: an exchange does not change
+    /// tasks on its way. The handler is called where frames are moved, so it only spawns a task. To be called once.
+    pub async fn serve(&self, handler: impl Fn(PeerStream) + Send + Sync + 'static) {
+        self.reception.handle_with(Box::new(handler));
+        // Whoever came before the handler was there.
+        while let Some(stream) = self.accept().await {
+            match self.reception.handler() {
+                Some(handler) => handler(stream),
+                None => stream.turn_away(),
+            }
+        }
+    }
+
     /// The last peers that were refused, newest last; for the operator.
     #[must_use]
     pub fn refused_peers(&self) -> Vec<RefusedPeer> {

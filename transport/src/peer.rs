@@ -22,9 +22,12 @@ pub trait PeerTrust: Send + Sync {
     fn now(&self) -> UnixMillis;
 }
 
-/// A registered security server that has proven possession of its authentication key.
+/// A registered security server that has proven possession of its authentication key. Cheap to clone.
 #[derive(Clone)]
-pub struct PeerIdentity {
+pub struct PeerIdentity(Arc<Settlement>);
+
+/// What a handshake has shown and a snapshot has confirmed.
+struct Settlement {
     server: SecurityServerId,
     certificate: Certificate,
     path: VerifiedPath,
@@ -35,31 +38,31 @@ impl PeerIdentity {
     /// The security server.
     #[must_use]
     pub fn server(&self) -> &SecurityServerId {
-        &self.server
+        &self.0.server
     }
 
     /// Its authentication certificate.
     #[must_use]
     pub fn certificate(&self) -> &Certificate {
-        &self.certificate
+        &self.0.certificate
     }
 
     /// The path from the certificate to an approved CA: what the peer's OCSP response is checked against.
     #[must_use]
     pub fn path(&self) -> &VerifiedPath {
-        &self.path
+        &self.0.path
     }
 
     /// Our own certificate that it has seen. After a change of certificates, connections that are up go on with the old one.
     #[must_use]
     pub fn local_certificate(&self) -> &Certificate {
-        &self.ours.certificate
+        &self.0.ours.certificate
     }
 }
 
 impl fmt::Debug for PeerIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} with {:?}", self.server, self.certificate)
+        write!(f, "{} with {:?}", self.0.server, self.0.certificate)
     }
 }
 
@@ -92,7 +95,8 @@ pub(crate) fn settle(
         return Err(Refusal::OwnerSuspended(server.id.owner().clone()));
     }
     let path = path::verify(leaf, intermediates, snapshot.trust(), Profile::Authentication, now)?;
-    Ok(PeerIdentity { server: server.id.clone(), certificate: leaf.clone(), path, ours: Arc::clone(ours) })
+    let server = server.id.clone();
+    Ok(PeerIdentity(Arc::new(Settlement { server, certificate: leaf.clone(), path, ours: Arc::clone(ours) })))
 }
 
 /// The peer of one connection, settled anew whenever somebody asks.
@@ -133,10 +137,10 @@ impl Peer {
     ) -> Result<PeerIdentity, Refusal> {
         let digest = snapshot.meta().digest;
         let last = self.settled.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if last.snapshot == Some(digest) && last.identity.path.check_validity(now).is_ok() {
+        if last.snapshot == Some(digest) && last.identity.0.path.check_validity(now).is_ok() {
             return Ok(last.identity);
         }
-        let PeerIdentity { certificate, path, ours, .. } = &last.identity;
+        let Settlement { certificate, path, ours, .. } = &*last.identity.0;
         let identity = settle(certificate, path.intermediates(), ours, snapshot, now)?;
         *self.settled.lock().unwrap_or_else(PoisonError::into_inner) =
             Settled { identity: identity.clone(), snapshot: Some(digest) };

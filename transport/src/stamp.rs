@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// A point in time that only moves forward. Clones share it.
 #[derive(Clone)]
@@ -30,16 +30,5 @@ impl Stamp {
     /// When it happened last.
     pub(crate) fn last(&self) -> Instant {
         self.0.base + Duration::from_millis(self.0.millis.load(Ordering::Relaxed))
-    }
-
-    /// Returns once it has not happened for `silence`.
-    pub(crate) async fn silent_for(&self, silence: Duration) {
-        loop {
-            let end = self.last() + silence;
-            if end <= Instant::now() {
-                return;
-            }
-            sleep_until(end).await;
-        }
     }
 }

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use kogge_proto::wire::tunnel::Frame;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -26,6 +27,8 @@ pub struct PeerStream {
 /// The sending half of a [`PeerStream`].
 pub struct FrameSender {
     half: Sending,
+    /// Frames that leave with the next ones.
+    held: BytesMut,
     exchange: Arc<Exchange>,
     deadline: Instant,
     end: End,
@@ -83,7 +86,13 @@ pub(crate) enum Side {
 impl PeerStream {
     pub(crate) fn new(sending: Sending, receiving: Receiving, exchange: Exchange, deadline: Instant) -> Self {
         let exchange = Arc::new(exchange);
-        let sender = FrameSender { half: sending, exchange: Arc::clone(&exchange), deadline, end: End::Open };
+        let sender = FrameSender {
+            half: sending,
+            held: BytesMut::new(),
+            exchange: Arc::clone(&exchange),
+            deadline,
+            end: End::Open,
+        };
         let decoder = Decoder::default();
         let receiver = FrameReceiver { half: receiving, exchange, deadline, decoder, ended: false };
         Self { sender, receiver }
@@ -125,10 +134,20 @@ impl PeerStream {
         self.explained(result)
     }
 
+    /// As [`PeerStream::send`], but the frame may be kept back and leave with the frames after it, at the latest with
+    /// [`PeerStream::finish`]: one packet for a message and its short body.
+    ///
+    /// # Errors
+    /// As [`PeerStream::send`].
+    pub async fn queue(&mut self, frame: Frame) -> Result<(), TransportError> {
+        let result = self.sender.queue(frame).await;
+        self.explained(result)
+    }
+
     /// No more frames will be sent; receiving goes on.
     ///
     /// # Errors
-    /// The stream is already broken.
+    /// As [`PeerStream::send`].
     pub async fn finish(&mut self) -> Result<(), TransportError> {
         let result = self.sender.finish().await;
         self.explained(result)
@@ -177,25 +196,54 @@ impl FrameSender {
     /// # Errors
     /// As [`PeerStream::send`].
     pub async fn send(&mut self, frame: Frame) -> Result<(), TransportError> {
-        let mut bytes = frames::encode(&frame)?;
-        let until = self.deadline.min(Instant::now() + self.exchange.send_time_max);
-        while !bytes.is_empty() {
-            match timeout_at(until, self.half.write_some(&mut bytes)).await {
-                Ok(Ok(())) => self.exchange.note_sent(),
-                Ok(Err(ending)) => return Err(self.exchange.error(ending)),
-                Err(_) => return Err(TransportError::Timeout { sent: self.exchange.has_sent() }),
-            }
+        self.queue(frame).await?;
+        self.release(false).await
+    }
+
+    /// As [`PeerStream::queue`].
+    ///
+    /// # Errors
+    /// As [`PeerStream::send`].
+    pub async fn queue(&mut self, frame: Frame) -> Result<(), TransportError> {
+        let apart = frames::encode(frame, &mut self.held)?;
+        if apart.is_some() || self.held.len() >= HELD_BYTES_MAX {
+            self.release(false).await?;
         }
-        Ok(())
+        match apart {
+            Some(bytes) => self.write(bytes, false).await,
+            None => Ok(()),
+        }
     }
 
     /// As [`PeerStream::finish`].
     ///
     /// # Errors
-    /// As [`PeerStream::finish`].
+    /// As [`PeerStream::send`].
     pub async fn finish(&mut self) -> Result<(), TransportError> {
-        self.half.finish().map_err(|ending| self.exchange.error(ending))?;
+        if self.held.is_empty() {
+            self.half.finish().map_err(|ending| self.exchange.error(ending))?;
+        } else {
+            self.release(true).await?;
+        }
         self.end = End::Finished;
+        Ok(())
+    }
+
+    /// Hands what was kept back to the carrier.
+    async fn release(&mut self, last: bool) -> Result<(), TransportError> {
+        let held = std::mem::take(&mut self.held).freeze();
+        self.write(held, last).await
+    }
+
+    async fn write(&mut self, mut bytes: Bytes, last: bool) -> Result<(), TransportError> {
+        let until = self.deadline.min(Instant::now() + self.exchange.send_time_max);
+        while !bytes.is_empty() {
+            match timeout_at(until, self.half.write_some(&mut bytes, last)).await {
+                Ok(Ok(())) => self.exchange.note_sent(),
+                Ok(Err(ending)) => return Err(self.exchange.error(ending)),
+                Err(_) => return Err(TransportError::Timeout { sent: self.exchange.has_sent() }),
+            }
+        }
         Ok(())
     }
 
@@ -312,3 +360,6 @@ impl Exchange {
         TransportError::Unreachable { server: self.peer.server().clone(), reason }
     }
 }
+
+/// Most bytes that are kept back before they leave by themselves: one full TLS record.
+const HELD_BYTES_MAX: usize = 16 * 1024;

@@ -86,7 +86,7 @@ impl Tunnels {
         Err(worst)
     }
 
-    async fn open_at(&self, address: &Address, deadline: Instant) -> Result<PeerStream, TransportError> {
+    async fn open_at(&self, address: &Arc<Address>, deadline: Instant) -> Result<PeerStream, TransportError> {
         // Each round removes a dead connection; after the last pooled one comes one fresh dial, and one more in case the peer
         // is just restarting.
         for _ in 0..self.pool.limits().connections_per_address_max + 2 {
@@ -103,7 +103,7 @@ impl Tunnels {
 
     async fn connection(
         &self,
-        address: &Address,
+        address: &Arc<Address>,
         deadline: Instant,
     ) -> Result<Arc<Connection>, TransportError> {
         let connection = match self.pool.mode() {

@@ -123,7 +123,7 @@ async fn depart_request(
         auth_ocsp,
         deadline_ms: u32::try_from(left).unwrap_or(u32::MAX).max(1),
     };
-    sender.send(departure.head()).await?;
+    sender.queue(departure.head()).await?;
     depart(sender, routed.body()).await
 }
 

@@ -32,7 +32,7 @@ pub async fn answer(
         auth_ocsp: keys.ocsp_of(stream.peer().local_certificate()),
         deadline_ms: 0,
     };
-    stream.send(departure.head()).await?;
+    stream.queue(departure.head()).await?;
     depart(stream, body).await
 }
 
@@ -40,6 +40,6 @@ pub async fn answer(
 pub(super) async fn fault(stream: &mut PeerStream, fault: Fault) -> Result<(), DepartureError> {
     let fault =
         wire::Fault { code: fault.code.as_str().to_owned(), message: fault.message, detail: fault.detail };
-    stream.send(Frame { kind: Some(Kind::Fault(fault)) }).await?;
+    stream.queue(Frame { kind: Some(Kind::Fault(fault)) }).await?;
     depart(stream, None).await
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use quinn::congestion::BbrConfig;
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig};
 use quinn::{
     Connection, ConnectionError, IdleTimeout, ReadError, RecvStream, SendStream, TransportConfig, VarInt,
@@ -19,7 +20,9 @@ use super::Ending;
 use crate::Carrier;
 use crate::dial_error::DialError;
 use crate::error::{ProtocolError, Refusal};
-use crate::limits::{CHUNK_READ_BYTES_MAX, CONNECTION_WINDOW_BYTES, KEEP_ALIVE, STREAM_WINDOW_BYTES};
+use crate::limits::{
+    CHUNK_READ_BYTES_MAX, CONNECTION_WINDOW_BYTES, IDLE_TIME_MAX, STREAM_WINDOW_BYTES, UNUSED_TIME_MAX,
+};
 use crate::peer::PeerIdentity;
 use crate::tls::{Alert, SERVER_NAME, Tls};
 use crate::verify::Verdict;
@@ -42,7 +45,11 @@ pub(crate) fn dialling_endpoint() -> std::io::Result<quinn::Endpoint> {
 }
 
 /// What both sides agree on; `incoming` is how many streams the other side may have open.
-pub(crate) fn transport(bidirectional: u32, unidirectional: u32, idle_time_max: Duration) -> TransportConfig {
+pub(crate) fn transport(
+    bidirectional: u32,
+    unidirectional: u32,
+    unused_time_max: Duration,
+) -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(bidirectional.into())
@@ -50,16 +57,17 @@ pub(crate) fn transport(bidirectional: u32, unidirectional: u32, idle_time_max: 
         .stream_receive_window(STREAM_WINDOW_BYTES.into())
         .receive_window(CONNECTION_WINDOW_BYTES.into())
         .send_window(CONNECTION_WINDOW_BYTES.into())
+        // CUBIC takes each lost packet for congestion: at 1 % loss and 20 ms it moves a tenth of what BBR does, which is on a par with TCP.
+        .congestion_controller_factory(Arc::new(BbrConfig::default()))
         .datagram_receive_buffer_size(None)
-        .max_idle_timeout(IdleTimeout::try_from(idle_time_max).ok());
+        // Silence while there is an exchange is noticed by whoever looks after the connection.
+        .max_idle_timeout(IdleTimeout::try_from(unused_time_max).ok());
     config
 }
 
-/// As the dialler has it: it keeps the connection alive and takes only the greeting.
-pub(crate) fn dialling_transport(idle_time_max: Duration) -> TransportConfig {
-    let mut config = transport(0, 1, idle_time_max);
-    config.keep_alive_interval(Some(KEEP_ALIVE));
-    config
+/// As the dialler has it: it takes only the greeting.
+pub(crate) fn dialling_transport() -> TransportConfig {
+    transport(0, 1, UNUSED_TIME_MAX + IDLE_TIME_MAX)
 }
 
 /// Connects to one address and waits for the greeting. The caller limits the time.

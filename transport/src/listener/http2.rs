@@ -1,7 +1,10 @@
 //! Accepting HTTP/2 connections and their streams.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,12 +18,22 @@ use tokio_rustls::server::TlsStream;
 
 use super::lingering::Lingering;
 use super::reception::{Reception, Turned, Visitor};
-use crate::carrier::http2::{self, Receiving as H2Receiving};
+use crate::carrier::corked::{Cork, Corked};
+use crate::carrier::http2;
+use crate::carrier::read_ahead::ReadAhead;
 use crate::carrier::watched::{Watch, Watched};
 use crate::carrier::{Receiving, Sending};
 use crate::{Carrier, PeerIdentity};
 
-type Stream = Watched<TlsStream<Lingering>>;
+type Stream = Watched<TlsStream<ReadAhead<Lingering>>>;
+
+/// A connection whose handshake has ended well.
+struct Accepted {
+    connection: Connection<Corked<Stream>, Bytes>,
+    cork: Cork<Stream>,
+    watch: Watch,
+    peer: PeerIdentity,
+}
 
 /// Runs until the listener stops.
 pub(super) async fn accept(listener: TcpListener, reception: Arc<Reception>) {
@@ -50,30 +63,26 @@ pub(super) async fn accept(listener: TcpListener, reception: Arc<Reception>) {
 
 async fn serve(stream: Lingering, addr: SocketAddr, reception: Arc<Reception>) {
     let handshake = timeout(reception.limits.handshake_time_max, shake_hands(stream, addr, &reception));
-    let (connection, watch, peer) = tokio::select! {
+    let accepted = tokio::select! {
         result = handshake => match result {
             Ok(Some(accepted)) => accepted,
             Ok(None) | Err(_) => return,
         },
         () = reception.closing.cancelled() => return,
     };
-    tracing::debug!(%addr, ?peer, "accepted a connection");
-    let visitor = reception.enter(peer);
-    drive(connection, &watch, &visitor, &reception).await;
+    tracing::debug!(%addr, peer = ?accepted.peer, "accepted a connection");
+    let visitor = reception.enter(accepted.peer.clone());
+    drive(accepted, &visitor, &reception).await;
     reception.leave(&visitor);
 }
 
-async fn shake_hands(
-    stream: Lingering,
-    addr: SocketAddr,
-    reception: &Reception,
-) -> Option<(Connection<Stream, Bytes>, Watch, PeerIdentity)> {
+async fn shake_hands(stream: Lingering, addr: SocketAddr, reception: &Reception) -> Option<Accepted> {
     let (config, verdict) = reception
         .tls
         .server(Carrier::H2)
         .inspect_err(|error| tracing::error!(%error, "TLS cannot be set up"))
         .ok()?;
-    let stream = match TlsAcceptor::from(Arc::new(config)).accept(stream).await {
+    let stream = match TlsAcceptor::from(Arc::new(config)).accept(ReadAhead::new(stream)).await {
         Ok(stream) => stream,
         Err(error) => {
             tracing::debug!(%addr, %error, "a handshake failed");
@@ -86,28 +95,33 @@ async fn shake_hands(
         return None;
     }
     let (stream, watch) = Watched::new(stream);
-    let builder = http2::server_builder(reception.limits.streams_per_connection_max);
-    Some((builder.handshake(stream).await.ok()?, watch, peer))
+    let (corked, cork) = Cork::new(stream);
+    let mut shaking = http2::server_builder(reception.limits.streams_per_connection_max).handshake(corked);
+    let connection = poll_fn(|cx| {
+        let end = Pin::new(&mut shaking).poll(cx);
+        // If this fails, so does the next read, and the connection ends.
+        let _ = cork.poll_release(cx);
+        end
+    });
+    Some(Accepted { connection: connection.await.ok()?, cork, watch, peer })
 }
 
 /// Takes exchanges until the connection ends.
-async fn drive(
-    mut connection: Connection<Stream, Bytes>,
-    watch: &Watch,
-    visitor: &Visitor,
-    reception: &Reception,
-) {
+async fn drive(mut accepted: Accepted, visitor: &Visitor, reception: &Reception) {
     let mut stopping = false;
+    let watch = accepted.watch.clone();
+    let silent = visitor.silent(&reception.limits, || watch.heard.last());
+    tokio::pin!(silent);
     loop {
         let next = tokio::select! {
             () = visitor.closing.cancelled() => break,
-            () = watch.heard.silent_for(reception.limits.idle_time_max) => break,
+            () = &mut silent => break,
             () = reception.stopping.cancelled(), if !stopping => {
                 stopping = true;
-                connection.graceful_shutdown();
+                accepted.connection.graceful_shutdown();
                 continue;
             }
-            next = connection.accept() => next,
+            next = accepted.next() => next,
         };
         // An error means the end as well; how it ended is in every stream that it carried.
         let Some(Ok((request, respond))) = next else { return };
@@ -116,7 +130,7 @@ async fn drive(
     if stopping {
         // Answers that are on their way still arrive, and newcomers learn that they are not taken.
         let goodbye = async {
-            while let Some(Ok((request, respond))) = connection.accept().await {
+            while let Some(Ok((request, respond))) = accepted.next().await {
                 receive(request, respond, visitor, reception);
             }
         };
@@ -125,7 +139,22 @@ async fn drive(
     }
 }
 
-/// Answers a request's head.
+impl Accepted {
+    /// The next request. Meanwhile moves what the streams have written and read.
+    async fn next(&mut self) -> Option<Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>> {
+        poll_fn(|cx| {
+            let next = self.connection.poll_accept(cx);
+            if !matches!(next, Poll::Ready(Some(Ok(_)))) {
+                // If this fails, so does the next read, and the connection ends.
+                let _ = self.cork.poll_release(cx);
+            }
+            next
+        })
+        .await
+    }
+}
+
+/// Answers a request's head, if it can be done without its frames.
 fn receive(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
@@ -141,10 +170,8 @@ fn receive(
     }
     match reception.place_for(visitor) {
         Ok(place) => {
-            // Fails only if the peer has given up already.
-            if let Ok(sending) = respond.send_response(Response::new(()), false) {
-                reception.pass_on(place, Sending::H2(sending), Receiving::H2(H2Receiving::Body(body)));
-            }
+            let sending = Sending::H2(http2::Sending::Unanswered(respond));
+            reception.pass_on(place, sending, Receiving::H2(http2::Receiving::Body(body)));
         }
         Err(Turned::Away) => answer(&mut respond, StatusCode::SERVICE_UNAVAILABLE, Some(http2::FULL)),
         Err(Turned::Out) => answer(&mut respond, StatusCode::FORBIDDEN, Some(http2::REFUSED)),

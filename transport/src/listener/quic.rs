@@ -77,6 +77,9 @@ async fn serve(incoming: Incoming, _admitted: Admitted, reception: Arc<Reception
     let visitor = reception.enter(peer);
     tokio::select! {
         () = visitor.closing.cancelled() => connection.close(quic::GIVEN_UP, b"closed"),
+        () = visitor.silent(&reception.limits, || connection.stats().udp_rx.datagrams) => {
+            connection.close(quic::GIVEN_UP, b"silence");
+        }
         () = ignore_probes(&connection) => {}
         () = receive(&connection, &visitor, &reception) => {}
     }
@@ -112,7 +115,7 @@ fn server_config(reception: &Reception) -> Result<(quinn::ServerConfig, Verdict)
         QuicServerConfig::try_from(tls).map_err(|error| rustls::Error::General(error.to_string()))?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     let limits = &reception.limits;
-    let transport = quic::transport(limits.streams_per_connection_max, PROBES_MAX, limits.idle_time_max);
+    let transport = quic::transport(limits.streams_per_connection_max, PROBES_MAX, limits.unused_time_max);
     config
         .transport_config(Arc::new(transport))
         .max_incoming(INCOMING_MAX)

@@ -3,19 +3,21 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use kogge_proto::limits::EXCHANGE_TIME_MAX;
 use kogge_proto::time::UnixMillis;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
 use super::refusals::{Refusals, RefusedPeer};
+use crate::activity::{Activity, Open};
 use crate::carrier::{Receiving, Sending};
+use crate::limits::KEEP_ALIVE;
 use crate::peer::Peer;
 use crate::stream::{Exchange, Side};
 use crate::tls::Tls;
@@ -34,10 +36,15 @@ pub(super) struct Reception {
     pub(super) closing: CancellationToken,
     exchanges: Arc<Semaphore>,
     queue: mpsc::Sender<PeerStream>,
+    /// Takes exchanges at once, in the place of the queue.
+    handler: OnceLock<Handler>,
     visitors: Mutex<HashMap<u64, Arc<Visitor>>>,
     next_visitor: AtomicU64,
     refusals: Mutex<Refusals>,
 }
+
+/// What is done with an exchange; must not block.
+pub(super) type Handler = Box<dyn Fn(PeerStream) + Send + Sync>;
 
 /// A live connection whose peer has been accepted.
 pub(super) struct Visitor {
@@ -45,6 +52,7 @@ pub(super) struct Visitor {
     pub(super) peer: Peer,
     /// Cancelled to close the connection.
     pub(super) closing: CancellationToken,
+    activity: Arc<Activity>,
 }
 
 /// An exchange that is not taken.
@@ -59,6 +67,7 @@ pub(super) enum Turned {
 pub(super) struct Place {
     peer: PeerIdentity,
     permit: OwnedSemaphorePermit,
+    open: Open,
 }
 
 impl Reception {
@@ -74,6 +83,7 @@ impl Reception {
             closing: CancellationToken::new(),
             exchanges: Arc::new(Semaphore::new(exchanges_max)),
             queue,
+            handler: OnceLock::new(),
             visitors: Mutex::default(),
             next_visitor: AtomicU64::new(0),
             refusals: Mutex::default(),
@@ -85,7 +95,8 @@ impl Reception {
     /// Registers a connection; to be given to [`Reception::leave`] at its end.
     pub(super) fn enter(&self, peer: PeerIdentity) -> Arc<Visitor> {
         let id = self.next_visitor.fetch_add(1, Ordering::Relaxed);
-        let visitor = Arc::new(Visitor { id, peer: Peer::new(peer), closing: self.closing.child_token() });
+        let (peer, closing, activity) = (Peer::new(peer), self.closing.child_token(), Arc::default());
+        let visitor = Arc::new(Visitor { id, peer, closing, activity });
         self.lock_visitors().insert(id, Arc::clone(&visitor));
         visitor
     }
@@ -110,7 +121,7 @@ impl Reception {
             return Err(Turned::Away);
         }
         let permit = Arc::clone(&self.exchanges).try_acquire_owned().map_err(|_| Turned::Away)?;
-        Ok(Place { peer, permit })
+        Ok(Place { peer, permit, open: visitor.activity.begin() })
     }
 
     /// Passes an exchange on to the pipelines.
@@ -120,15 +131,29 @@ impl Reception {
             send_time_max: self.limits.frame_time_max,
             receive_time_max: Some(self.limits.frame_time_max),
             side: Side::Accepted,
-            _held: Box::new(place.permit),
+            _held: Box::new((place.permit, place.open)),
         };
         let stream = PeerStream::new(sending, receiving, exchange, Instant::now() + EXCHANGE_TIME_MAX);
+        if let Some(handler) = self.handler.get() {
+            return handler(stream);
+        }
         // There is room, so this fails only while shutting down.
         if let Err(mpsc::error::TrySendError::Closed(stream) | mpsc::error::TrySendError::Full(stream)) =
             self.queue.try_send(stream)
         {
             stream.turn_away();
         }
+    }
+
+    /// From now on exchanges go to `handler` rather than into the queue. The first handler stays.
+    pub(super) fn handle_with(&self, handler: Handler) {
+        // A second one would be a mistake of the caller's that changes nothing.
+        let _ = self.handler.set(handler);
+    }
+
+    /// The handler, if there is one.
+    pub(super) fn handler(&self) -> Option<&Handler> {
+        self.handler.get()
     }
 
     /// Remembers why a handshake came to nothing, if a certificate was the reason.
@@ -175,6 +200,26 @@ impl Reception {
 
     fn lock_visitors(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Visitor>>> {
         self.visitors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Visitor {
+    /// Returns once nothing was heard for too long: with an exchange on the connection soon, without one late. `heard` tells what has been
+    /// heard so far; it is asked rarely, and never while there is no exchange.
+    pub(super) async fn silent<T: PartialEq>(&self, limits: &ListenerLimits, heard: impl Fn() -> T) {
+        let tick = KEEP_ALIVE.min(limits.idle_time_max);
+        while timeout(limits.unused_time_max, self.activity.begun()).await.is_ok() {
+            let (mut last, mut since) = (heard(), Instant::now());
+            while self.activity.open() > 0 {
+                sleep(tick).await;
+                let now = heard();
+                if now != last {
+                    (last, since) = (now, Instant::now());
+                } else if since.elapsed() >= limits.idle_time_max {
+                    return;
+                }
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Health;
+use crate::activity::Activity;
 use crate::carrier::{Ending, Receiving, Sending, http2, quic};
 use crate::error::{Refusal, TransportError};
 use crate::limits::{IDLE_TIME_MAX, KEEP_ALIVE, PROBE_AFTER, PROBE_TIME_MAX, UNUSED_TIME_MAX};
@@ -24,16 +25,16 @@ pub(crate) struct Connection {
     health: Arc<Health>,
     /// When the connection was last known to be alive.
     heard: Stamp,
-    /// When a stream was last opened.
-    used: Stamp,
+    /// Open streams; closed when it is retired.
     streams: TaskTracker,
+    activity: Arc<Activity>,
     closed: CancellationToken,
 }
 
 /// What carries it.
 enum Link {
     Quic(quinn::Connection),
-    H2(http2::Link),
+    H2(Box<http2::Link>),
 }
 
 /// Why a pooled connection gave no stream.
@@ -59,7 +60,7 @@ impl Connection {
             tokio::select! {
                 _ = connection.closed() => watched.closed.cancel(),
                 () = watched.closed.cancelled() => connection.close(quic::GIVEN_UP, b"closed"),
-                () = watched.unused() => watched.closed.cancel(),
+                () = watched.unneeded() => watched.closed.cancel(),
             }
             connection.close(quic::GIVEN_UP, b"closed");
         });
@@ -74,15 +75,15 @@ impl Connection {
         tasks: &TaskTracker,
     ) -> Arc<Self> {
         let http2::Dialled { driver, link, peer } = dialled;
-        let this = Self::new(Link::H2(link.clone()), peer, health, link.heard.clone(), closed);
+        let heard = link.heard.clone();
+        let this = Self::new(Link::H2(Box::new(link)), peer, health, heard, closed);
         let watched = Arc::clone(&this);
         tasks.spawn(async move {
             tokio::select! {
                 // How it ended is in every stream that it carried.
                 _ = driver => {}
                 () = watched.closed.cancelled() => {}
-                () = keep_alive(&link) => {}
-                () = watched.unused() => {}
+                () = watched.unneeded() => {}
             }
             watched.closed.cancel();
         });
@@ -97,7 +98,8 @@ impl Connection {
         closed: CancellationToken,
     ) -> Arc<Self> {
         let peer = Peer::new(peer);
-        Arc::new(Self { link, peer, health, heard, used: Stamp::now(), streams: TaskTracker::new(), closed })
+        let (streams, activity) = <(TaskTracker, Arc<Activity>)>::default();
+        Arc::new(Self { link, peer, health, heard, streams, activity, closed })
     }
 
     /// Whether it takes no more streams.
@@ -156,7 +158,7 @@ impl Connection {
             OpenError::Final(refusal.into())
         })?;
         self.show_life(deadline).await?;
-        let held = (self.streams.token(), all_streams.token());
+        let held = (self.streams.token(), all_streams.token(), self.activity.begin());
         let (sending, receiving) = match timeout_at(deadline, self.open_halves()).await {
             Ok(Ok(halves)) => halves,
             Ok(Err(_)) => {
@@ -165,7 +167,6 @@ impl Connection {
             }
             Err(_) => return Err(OpenError::Final(TransportError::Timeout { sent: false })),
         };
-        self.used.touch();
         let side = Side::Dialled {
             first_sent: OnceLock::new(),
             health: Arc::clone(&self.health),
@@ -231,36 +232,36 @@ impl Connection {
         }
     }
 
-    /// Returns once nobody needs the connection: it is retired, or no stream was opened for a long time, and none is open.
-    async fn unused(&self) {
+    /// Returns once the connection is of no more use: it is retired and its last stream has ended, no stream was opened for a long time, or
+    /// the peer no longer answers.
+    async fn unneeded(&self) {
         tokio::select! {
             () = self.streams.wait() => {}
-            () = self.idle() => {}
+            () = self.unused_or_silent() => {}
         }
     }
 
-    async fn idle(&self) {
-        loop {
-            self.used.silent_for(UNUSED_TIME_MAX).await;
-            if self.streams.is_empty() {
-                return;
+    async fn unused_or_silent(&self) {
+        while timeout(UNUSED_TIME_MAX, self.activity.begun()).await.is_ok() {
+            while self.activity.open() > 0 {
+                sleep(KEEP_ALIVE).await;
+                if self.heard.last().elapsed() >= KEEP_ALIVE && !self.answers().await {
+                    return;
+                }
             }
-            sleep(KEEP_ALIVE).await;
         }
     }
-}
 
-/// Returns once the peer no longer answers.
-async fn keep_alive(link: &http2::Link) {
-    loop {
-        sleep(KEEP_ALIVE).await;
-        let silence = timeout(IDLE_TIME_MAX - KEEP_ALIVE, link.probe());
-        match silence.await {
-            Ok(true) => {}
-            Ok(false) => return,
-            // A pong may queue behind bulk data; silence is what counts.
-            Err(_) if link.heard.last().elapsed() < IDLE_TIME_MAX => {}
-            Err(_) => return,
+    /// Whether the peer still answers.
+    async fn answers(&self) -> bool {
+        match timeout(IDLE_TIME_MAX - KEEP_ALIVE, self.probe()).await {
+            Ok(true) => {
+                self.heard.touch();
+                true
+            }
+            Ok(false) => false,
+            // The answer may queue behind bulk data; silence is what counts.
+            Err(_) => self.heard.last().elapsed() < IDLE_TIME_MAX,
         }
     }
 }

@@ -14,7 +14,6 @@ use super::pool::Address;
 use crate::Carrier;
 use crate::carrier::{http2, quic};
 use crate::dial_error::DialError;
-use crate::limits::IDLE_TIME_MAX;
 use crate::tls::Tls;
 
 pub(crate) struct Dialler {
@@ -26,7 +25,7 @@ pub(crate) struct Dialler {
 
 impl Dialler {
     pub(crate) fn new(tls: Tls) -> Self {
-        let transport = Arc::new(quic::dialling_transport(IDLE_TIME_MAX));
+        let transport = Arc::new(quic::dialling_transport());
         Self { tls, endpoint: OnceLock::new(), transport }
     }
 
@@ -42,7 +41,7 @@ impl Dialler {
     ) -> Result<Arc<Connection>, DialError> {
         let start = Instant::now();
         let end = start + time_max;
-        let found = resolve(&address.target.address, end).await?;
+        let found = resolve(&address.address, end).await?;
         let mut failure = DialError::Failed("the name stands for no address".into());
         for (tried, addr) in found.iter().enumerate() {
             // An address that stays silent must not use up the time of the others.
@@ -79,12 +78,12 @@ impl Dialler {
                 let endpoint = self.endpoint()?;
                 let transport = Arc::clone(&self.transport);
                 let (connection, peer) =
-                    quic::dial(&endpoint, addr, &self.tls, &address.target.server, transport).await?;
+                    quic::dial(&endpoint, addr, &self.tls, &address.server, transport).await?;
                 health.quic_works();
                 Ok(Connection::quic(connection, peer, health, closed, tasks))
             }
             Carrier::H2 => {
-                let dialled = http2::dial(addr, &self.tls, &address.target.server).await?;
+                let dialled = http2::dial(addr, &self.tls, &address.server).await?;
                 Ok(Connection::h2(dialled, health, closed, tasks))
             }
         }

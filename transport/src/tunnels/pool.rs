@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -30,8 +30,8 @@ pub(crate) struct Pool {
     mode: TransportMode,
     limits: TunnelLimits,
     dialler: Arc<Dialler>,
-    lines: Mutex<HashMap<Key, Line>>,
-    health: Mutex<HashMap<Target, Arc<Health>>>,
+    /// What is known of each security server's addresses. Locked for a look-up only.
+    addresses: RwLock<HashMap<SecurityServerId, Vec<Arc<Address>>>>,
     /// Open streams of all connections.
     streams: TaskTracker,
     /// Dials, and the tasks that look after connections.
@@ -42,24 +42,14 @@ pub(crate) struct Pool {
     closing: CancellationToken,
 }
 
-/// One address of one security server, with what is known of it.
-#[derive(Clone)]
+/// One address of one security server, with what is known of it and the connections to it.
 pub(crate) struct Address {
-    pub(crate) target: Target,
-    pub(crate) health: Arc<Health>,
-}
-
-#[derive(Clone, Eq, Hash, PartialEq)]
-pub(crate) struct Target {
     pub(crate) server: SecurityServerId,
     /// `HOST:PORT`.
     pub(crate) address: String,
-}
-
-#[derive(Clone, Eq, Hash, PartialEq)]
-struct Key {
-    target: Target,
-    carrier: Carrier,
+    pub(crate) health: Arc<Health>,
+    quic: Mutex<Line>,
+    h2: Mutex<Line>,
 }
 
 /// The connections to one address by one carrier.
@@ -79,8 +69,7 @@ impl Pool {
             tls,
             mode,
             limits,
-            lines: Mutex::default(),
-            health: Mutex::default(),
+            addresses: RwLock::default(),
             streams: TaskTracker::new(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -105,31 +94,50 @@ impl Pool {
     }
 
     /// All addresses of `servers`, in order.
-    pub(crate) fn addresses(&self, servers: &[&SecurityServer]) -> Vec<Address> {
-        let mut known = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let targets = servers.iter().flat_map(|server| {
-            server
-                .addresses
-                .iter()
-                .map(|address| Target { server: server.id.clone(), address: address.clone() })
+    pub(crate) fn addresses(&self, servers: &[&SecurityServer]) -> Vec<Arc<Address>> {
+        let known = self.addresses.read().unwrap_or_else(PoisonError::into_inner);
+        let mut found = Vec::with_capacity(servers.len());
+        let all_known = servers.iter().all(|server| {
+            let known = known.get(&server.id).map_or(&[][..], Vec::as_slice);
+            server.addresses.iter().all(|address| {
+                let at = known.iter().find(|known| known.address == *address);
+                found.extend(at.cloned());
+                at.is_some()
+            })
         });
-        targets
-            .map(|target| Address { health: Arc::clone(known.entry(target.clone()).or_default()), target })
-            .collect()
+        drop(known);
+        if all_known { found } else { self.learn(servers) }
+    }
+
+    /// As [`Pool::addresses`], for servers of which some address is new.
+    fn learn(&self, servers: &[&SecurityServer]) -> Vec<Arc<Address>> {
+        let mut known = self.addresses.write().unwrap_or_else(PoisonError::into_inner);
+        let mut found = Vec::with_capacity(servers.len());
+        for server in servers {
+            let known = known.entry(server.id.clone()).or_default();
+            for address in &server.addresses {
+                let at = known.iter().find(|known| known.address == *address).cloned();
+                found.push(at.unwrap_or_else(|| {
+                    let new = Arc::new(Address::new(server.id.clone(), address.clone()));
+                    known.push(Arc::clone(&new));
+                    new
+                }));
+            }
+        }
+        found
     }
 
     /// A live connection that has room, or the one that the dial under way will give.
     pub(crate) async fn connection(
         self: &Arc<Self>,
-        address: &Address,
+        address: &Arc<Address>,
         carrier: Carrier,
     ) -> Result<Arc<Connection>, DialError> {
         if self.stopping.is_cancelled() {
             return Err(going_away());
         }
         let dial = {
-            let mut lines = self.lines();
-            let line = lines.entry(Key { target: address.target.clone(), carrier }).or_default();
+            let mut line = address.line(carrier);
             match line.with_room(&self.limits, &self.tls.local().certificate) {
                 Some(connection) => return Ok(connection),
                 None => line.dial.get_or_insert_with(|| self.start_dial(address, carrier)).clone(),
@@ -138,17 +146,9 @@ impl Pool {
         dial.await
     }
 
-    /// Whether there is a live connection.
-    pub(crate) fn has_connection(&self, address: &Address, carrier: Carrier) -> bool {
-        let key = Key { target: address.target.clone(), carrier };
-        self.lines()
-            .get(&key)
-            .is_some_and(|line| line.connections.iter().any(|connection| !connection.is_retired()))
-    }
-
     /// Gets to know addresses that nobody has tried yet, in the background: the order by speed needs it, and the next failover
     /// is the faster for it.
-    pub(crate) fn explore(self: &Arc<Self>, addresses: Vec<Address>) {
+    pub(crate) fn explore(self: &Arc<Self>, addresses: Vec<Arc<Address>>) {
         for address in addresses.into_iter().filter(|address| address.health.begin_to_explore(Instant::now()))
         {
             let pool = Arc::clone(self);
@@ -167,27 +167,25 @@ impl Pool {
     }
 
     /// Tries QUIC in the background at an address that HTTP/2 serves meanwhile.
-    pub(crate) fn try_quic(self: &Arc<Self>, address: &Address) {
+    pub(crate) fn try_quic(self: &Arc<Self>, address: &Arc<Address>) {
         // Until the dial has ended well, the address counts as one that QUIC does not reach; this also keeps the tries apart.
         address.health.quic_failed(Instant::now());
-        let (pool, address) = (Arc::clone(self), address.clone());
+        let (pool, address) = (Arc::clone(self), Arc::clone(address));
         self.tasks.spawn(async move {
             // Its success is in the pool and in the health, its failure is there already.
             let _ = pool.connection(&address, Carrier::Quic).await;
         });
     }
 
-    fn start_dial(self: &Arc<Self>, address: &Address, carrier: Carrier) -> Dial {
+    fn start_dial(self: &Arc<Self>, address: &Arc<Address>, carrier: Carrier) -> Dial {
         let (give, take) = oneshot::channel();
-        let (pool, address) = (Arc::clone(self), address.clone());
+        let (pool, address) = (Arc::clone(self), Arc::clone(address));
         self.tasks.spawn(async move {
             let result = pool.dial(&address, carrier).await;
-            let mut lines = pool.lines();
-            if let Some(line) = lines.get_mut(&Key { target: address.target.clone(), carrier }) {
-                line.dial = None;
-                line.connections.extend(result.iter().cloned());
-            }
-            drop(lines);
+            let mut line = address.line(carrier);
+            line.dial = None;
+            line.connections.extend(result.iter().cloned());
+            drop(line);
             // Nobody may be waiting any more.
             let _ = give.send(result);
         });
@@ -204,22 +202,24 @@ impl Pool {
     }
 
     pub(crate) fn each_connection(&self, look: impl Fn(&Connection)) {
-        for line in self.lines().values() {
-            line.connections.iter().for_each(|connection| look(connection));
+        let known = self.addresses.read().unwrap_or_else(PoisonError::into_inner);
+        for address in known.values().flatten() {
+            for line in [&address.quic, &address.h2] {
+                lock(line).connections.iter().for_each(|connection| look(connection));
+            }
         }
     }
 
     /// Drops what is known of addresses that the registry no longer has, and connections that take nothing more.
     pub(crate) fn forget_addresses_outside(&self, snapshot: &VerifiedSnapshot) {
-        let registered = |target: &Target| {
-            snapshot
-                .security_server(&target.server)
-                .is_some_and(|server| server.addresses.contains(&target.address))
-        };
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).retain(|target, _| registered(target));
-        self.lines().retain(|_, line| {
-            line.connections.retain(|connection| !connection.is_retired());
-            !line.connections.is_empty() || line.dial.is_some()
+        let mut known = self.addresses.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|server, addresses| {
+            let registered = snapshot.security_server(server).map_or(&[][..], |server| &server.addresses);
+            addresses.retain(|address| {
+                let in_use = [&address.quic, &address.h2].map(|line| lock(line).is_in_use());
+                in_use.contains(&true) || registered.contains(&address.address)
+            });
+            !addresses.is_empty()
         });
     }
 
@@ -241,13 +241,19 @@ impl Pool {
         self.stopping.cancel();
         self.closing.cancel();
     }
+}
 
-    fn lines(&self) -> MutexGuard<'_, HashMap<Key, Line>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
+    line.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Line {
+    /// Whether there is a live connection, or will be; drops those that take nothing more.
+    fn is_in_use(&mut self) -> bool {
+        self.connections.retain(|connection| !connection.is_retired());
+        !self.connections.is_empty() || self.dial.is_some()
+    }
+
     /// The least busy live connection, unless a further one should be dialled. Those that were opened with another certificate than
     /// `ours` end with their last exchange, so that none is left when the registry lets that certificate go.
     fn with_room(&mut self, limits: &TunnelLimits, ours: &Certificate) -> Option<Arc<Connection>> {
@@ -261,15 +267,31 @@ impl Line {
 }
 
 impl Address {
+    fn new(server: SecurityServerId, address: String) -> Self {
+        Self { server, address, health: Arc::default(), quic: Mutex::default(), h2: Mutex::default() }
+    }
+
+    /// Whether there is a live connection.
+    pub(crate) fn has_connection(&self, carrier: Carrier) -> bool {
+        self.line(carrier).connections.iter().any(|connection| !connection.is_retired())
+    }
+
+    fn line(&self, carrier: Carrier) -> MutexGuard<'_, Line> {
+        match carrier {
+            Carrier::Quic => lock(&self.quic),
+            Carrier::H2 => lock(&self.h2),
+        }
+    }
+
     pub(crate) fn unreachable(&self, reason: &str) -> TransportError {
-        let reason = format!("{}: {reason}", self.target.address);
-        TransportError::Unreachable { server: self.target.server.clone(), reason }
+        let reason = format!("{}: {reason}", self.address);
+        TransportError::Unreachable { server: self.server.clone(), reason }
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {}", self.target.server, self.target.address)
+        write!(f, "{} at {}", self.server, self.address)
     }
 }
 

@@ -11,12 +11,15 @@ use crate::Carrier;
 use crate::dial_error::DialError;
 
 /// A connection to `address` by whichever carrier works.
-pub(crate) async fn connection(pool: &Arc<Pool>, address: &Address) -> Result<Arc<Connection>, DialError> {
+pub(crate) async fn connection(
+    pool: &Arc<Pool>,
+    address: &Arc<Address>,
+) -> Result<Arc<Connection>, DialError> {
     let quic_may_work = address.health.quic_may_work(pool.limits().quic_failure_memory, Instant::now());
-    if pool.has_connection(address, Carrier::Quic) {
+    if address.has_connection(Carrier::Quic) {
         return pool.connection(address, Carrier::Quic).await;
     }
-    if pool.has_connection(address, Carrier::H2) {
+    if address.has_connection(Carrier::H2) {
         if quic_may_work {
             pool.try_quic(address);
         }
@@ -25,7 +28,7 @@ pub(crate) async fn connection(pool: &Arc<Pool>, address: &Address) -> Result<Ar
     if quic_may_work { race(pool, address).await } else { pool.connection(address, Carrier::H2).await }
 }
 
-async fn race(pool: &Arc<Pool>, address: &Address) -> Result<Arc<Connection>, DialError> {
+async fn race(pool: &Arc<Pool>, address: &Arc<Address>) -> Result<Arc<Connection>, DialError> {
     let quic = pool.connection(address, Carrier::Quic);
     tokio::pin!(quic);
     let mut quic_error = tokio::select! {
