@@ -12,8 +12,8 @@ use kogge_security_server::consumer::forward::{self, ForwardError};
 use kogge_security_server::consumer::resolve::Routed;
 use kogge_security_server::consumer::{reply, verify};
 use kogge_security_server::exchange::Intake;
-use kogge_security_server::logging::{Logged, Logging};
-use kogge_security_server::provider::authorise::permit;
+use kogge_security_server::logging::{Effect, Logged, Logging, LoggingError, OnRecord};
+use kogge_security_server::provider::authorise::{Authorised, permit};
 use kogge_security_server::provider::backend::Backend;
 use kogge_security_server::provider::reply::answer;
 use kogge_security_server::provider::{ProviderError, verify::Verified};
@@ -24,11 +24,11 @@ use tokio::time::Instant;
 
 #[test]
 fn no_other_order_compiles() {
-    let _ = (provide, consume, hand_over);
+    let _ = (provide, consume, hand_over, wait_for_the_disk);
     trybuild::TestCases::new().compile_fail("tests/order/*.rs");
 }
 
-/// Verified, permitted, logged; only then the register. Signed, logged; only then the answer.
+/// Verified, permitted, on record; only then the register. Signed, logged; only then the answer.
 async fn provide(
     (request, services, snapshot, server): (Verified, &Services, &VerifiedSnapshot, &SecurityServerId),
     (logging, backend, seal): (&Logging, &Backend, Seal),
@@ -36,7 +36,7 @@ async fn provide(
     (deadline, now): (Instant, UnixMillis),
 ) -> Result<(), ProviderError> {
     let request = permit(request, services, snapshot, server)?;
-    let request = logging.append(request, deadline).await?;
+    let request = logging.record(request, deadline).await?;
     let response = backend.call(request, deadline).await?;
     let response = seal.sign(response, now).await?;
     let response = logging.append(response, deadline).await?;
@@ -44,15 +44,27 @@ async fn provide(
     Ok(())
 }
 
-/// Signed, logged; only then away.
+/// Signed, on record; only then away.
 async fn consume(
     (request, logging, seal): (Routed, &Logging, Seal),
     (tunnels, keys, intake): (&Tunnels, &OwnKeys, &Intake),
     (deadline, now): (Instant, UnixMillis),
 ) -> Result<(), ForwardError> {
     let Ok(request) = seal.sign(request, now).await else { return Ok(()) };
-    let Ok(request) = logging.append(request, deadline).await else { return Ok(()) };
+    let Ok(request) = logging.record(request, deadline).await else { return Ok(()) };
     forward::send(&request, tunnels, keys, intake, deadline).await.map(drop)
+}
+
+/// Written is enough for what changes nothing, durable for everything.
+async fn wait_for_the_disk(
+    request: Authorised,
+    logging: &Logging,
+    deadline: Instant,
+) -> Result<OnRecord<Authorised>, LoggingError> {
+    match Effect::of(request) {
+        Effect::None(request) => Ok(logging.note(request, deadline).await?.into()),
+        Effect::Any(request) => Ok(logging.append(request, deadline).await?.into()),
+    }
 }
 
 /// Verified, logged; only then back.

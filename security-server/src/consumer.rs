@@ -71,7 +71,7 @@ pub enum ConsumerError {
     /// There is no evidence for the request.
     #[error(transparent)]
     Sign(#[from] SigningError),
-    /// A record is not durable.
+    /// A record is not as durable as it must be.
     #[error(transparent)]
     Log(#[from] LoggingError),
     /// The provider was not reached, or refused, or did not answer.
@@ -107,7 +107,7 @@ impl Consumer {
         let request = resolve::route(request, snapshot)?;
         let seal = self.signing.seal(request.client().member(), clock::now())?;
         let request = seal.sign(request, clock::now()).await?;
-        let request = self.logging.append(request, deadline).await?; // nothing leaves before this line
+        let request = self.logging.record(request, deadline).await?; // nothing leaves before this line
         let answered = forward::send(&request, &self.tunnels, &self.keys, &self.intake, deadline).await?;
         let response = verify::response(answered, &request, snapshot, &self.verdicts, clock::now())?;
         Ok(self.logging.append(response, deadline).await?) // nothing is handed over before this line

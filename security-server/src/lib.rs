@@ -11,25 +11,25 @@
 //! | consumer | `Authenticated` | `consumer::authenticate` | this connection may speak for a subsystem registered here |
 //! | consumer | `Routed` | `consumer::resolve` | the provider is in this very snapshot |
 //! | consumer | `Signed<Routed>` | `signing` | evidence exists |
-//! | consumer | `Logged<Signed<Routed>>` | `logging` | durable before it leaves |
+//! | consumer | `OnRecord<Signed<Routed>>` | `logging` | on record before it leaves: durable, or written if its method is safe |
 //! | provider | `Received` | `provider::accept` | frames within limits, digests as declared, a known peer |
 //! | provider | `Verified` | `provider::verify` | signature, certificate, OCSP, member, registration; never seen before |
 //! | provider | `Authorised` | `provider::authorise` | an access right covers it, the purpose is accepted |
-//! | provider | `Logged<Authorised>` | `logging` | evidence before effect: only this reaches the register |
-//! | provider | `Logged<Signed<Answer>>` | `signing`, `logging` | the answer is evidence before it leaves |
+//! | provider | `OnRecord<Authorised>` | `logging` | evidence before effect: only this reaches the register; durable, or written if its method is safe |
+//! | provider | `Logged<Signed<Answer>>` | `signing`, `logging` | answer and request are durable evidence before it leaves |
 //! | consumer | `Verified` | `consumer::verify` | the answer to *our* request, signed by the provider's member |
-//! | consumer | `Logged<Verified>` | `logging` | only this reaches the information system |
+//! | consumer | `Logged<Verified>` | `logging` | answer and request are durable: only this reaches the information system |
 //!
 //! Each proof's fields are private to the file that makes it, so no other order compiles. What the register is called with:
 //!
 //! ```
-//! # use kogge_security_server::{logging::Logged, provider::{authorise::Authorised, backend::*}};
-//! async fn call(backend: &Backend, request: Logged<Authorised>, deadline: tokio::time::Instant) {
+//! # use kogge_security_server::{logging::OnRecord, provider::{authorise::Authorised, backend::*}};
+//! async fn call(backend: &Backend, request: OnRecord<Authorised>, deadline: tokio::time::Instant) {
 //!     let _ = backend.call(request, deadline).await;
 //! }
 //! ```
 //!
-//! A request that is permitted but not durable, one that is verified but not permitted, and one that is not verified do not do:
+//! A request that is permitted but not on record, one that is verified but not permitted, and one that is not verified do not do:
 //!
 //! ```compile_fail,E0308
 //! # use kogge_security_server::provider::{authorise::Authorised, backend::*};
@@ -38,8 +38,8 @@
 //! }
 //! ```
 //! ```compile_fail,E0308
-//! # use kogge_security_server::{logging::Logged, provider::{backend::*, verify::Verified}};
-//! async fn call(backend: &Backend, request: Logged<Verified>, deadline: tokio::time::Instant) {
+//! # use kogge_security_server::{logging::OnRecord, provider::{backend::*, verify::Verified}};
+//! async fn call(backend: &Backend, request: OnRecord<Verified>, deadline: tokio::time::Instant) {
 //!     let _ = backend.call(request, deadline).await;
 //! }
 //! ```

@@ -1,4 +1,8 @@
-//! The async face of the message log: what goes in is evidence, what comes out is durable.
+//! The async face of the message log: what goes in is evidence, what comes out is on record.
+//!
+//! A request may have its effect ([`OnRecord`]) once its record is durable ([`Logged`]), or, where its method changes nothing ([`Safe`]),
+//! once the record is written ([`Noted`]). Whatever comes back is handed over only once the response's record is durable; that record
+//! *follows* the request's, so the request's is durable then too, or the log has refused the response.
 
 use kogge_message_log::{AppendError, Durability, MessageLog, NewMessage, Receipt};
 use tokio::sync::oneshot;
@@ -18,9 +22,43 @@ pub trait Evident: Sealed {
     fn record(&self) -> NewMessage;
 }
 
+/// A stage that is evidence of a request: something happens because of it.
+pub trait Request: Evident + Sized {
+    /// The HTTP method.
+    fn method(&self) -> &str;
+}
+
+/// A request that changes nothing where it arrives. Only [`Effect::of`] makes one.
+#[derive(Debug)]
+pub struct Safe<T>(T);
+
+/// What a request may do.
+#[derive(Debug)]
+pub enum Effect<T> {
+    /// Its method is safe.
+    None(Safe<T>),
+    /// Anything.
+    Any(T),
+}
+
+/// A stage whose evidence is written: the end of this process cannot take it back, power loss can. Only [`Logging::note`] makes one.
+#[derive(Debug)]
+pub struct Noted<T> {
+    stage: T,
+    receipt: Receipt,
+}
+
 /// A stage whose evidence is durable: power loss cannot take it back. Only [`Logging::append`] makes one.
 #[derive(Debug)]
 pub struct Logged<T> {
+    stage: T,
+    receipt: Receipt,
+}
+
+/// A request whose evidence is as durable as its method demands: this, and nothing else, leaves the consumer's server or reaches the
+/// register. Made from [`Logged`], or from [`Noted`] of a [`Safe`] one.
+#[derive(Debug)]
+pub struct OnRecord<T> {
     stage: T,
     receipt: Receipt,
 }
@@ -42,19 +80,68 @@ impl Logging {
         Self { log }
     }
 
+    /// Appends a request's evidence and waits for as long as its method demands.
+    ///
+    /// # Errors
+    /// As [`Logging::append`].
+    pub async fn record<T: Request>(
+        &self,
+        request: T,
+        deadline: Instant,
+    ) -> Result<OnRecord<T>, LoggingError> {
+        match Effect::of(request) {
+            Effect::None(request) => Ok(self.note(request, deadline).await?.into()),
+            Effect::Any(request) => Ok(self.append(request, deadline).await?.into()),
+        }
+    }
+
     /// Appends the evidence and waits until it is durable. Dropped while it waits, the record is still appended: an exchange that
     /// ends here leaves a record without an effect, never an effect without a record.
     ///
     /// # Errors
     /// The log refuses, or does not acknowledge before `deadline`.
     pub async fn append<T: Evident>(&self, stage: T, deadline: Instant) -> Result<Logged<T>, LoggingError> {
-        let (acknowledge, acknowledged) = oneshot::channel();
-        let record = stage.record();
-        // The receiver is gone only if this future was dropped; then nobody asks for the receipt.
-        self.log.append(record, Durability::Now, Box::new(move |result| drop(acknowledge.send(result))));
-        let acknowledged = timeout_at(deadline, acknowledged).await.map_err(|_| LoggingError::Timeout)?;
-        let receipt = acknowledged.map_err(|_| AppendError::Closed)??;
+        let receipt = self.receipt(stage.record(), Durability::Now, deadline).await?;
         Ok(Logged { stage, receipt })
+    }
+
+    /// Appends the evidence of a request that changes nothing, and waits until it is written. It becomes durable with the next record
+    /// that is appended as durable, or within [`kogge_message_log::SYNC_WITHIN`].
+    ///
+    /// # Errors
+    /// As [`Logging::append`].
+    pub async fn note<T: Request>(
+        &self,
+        request: Safe<T>,
+        deadline: Instant,
+    ) -> Result<Noted<Safe<T>>, LoggingError> {
+        let receipt = self.receipt(request.0.record(), Durability::WithNext, deadline).await?;
+        Ok(Noted { stage: request, receipt })
+    }
+
+    async fn receipt(
+        &self,
+        record: NewMessage,
+        durability: Durability,
+        deadline: Instant,
+    ) -> Result<Receipt, LoggingError> {
+        let (acknowledge, acknowledged) = oneshot::channel();
+        // The receiver is gone only if this future was dropped; then nobody asks for the receipt.
+        self.log.append(record, durability, Box::new(move |result| drop(acknowledge.send(result))));
+        let acknowledged = timeout_at(deadline, acknowledged).await.map_err(|_| LoggingError::Timeout)?;
+        Ok(acknowledged.map_err(|_| AppendError::Closed)??)
+    }
+}
+
+impl<T: Request> Effect<T> {
+    /// Judges by the method. OPTIONS and TRACE, which RFC 9110 section 9.2.1 calls safe too, are not asked of registers often enough to
+    /// be worth a promise.
+    #[must_use]
+    pub fn of(request: T) -> Self {
+        match request.method() {
+            "GET" | "HEAD" => Self::None(Safe(request)),
+            _ => Self::Any(request),
+        }
     }
 }
 
@@ -69,5 +156,61 @@ impl<T> Logged<T> {
     #[must_use]
     pub fn receipt(&self) -> Receipt {
         self.receipt
+    }
+}
+
+impl<T> OnRecord<T> {
+    /// The request.
+    #[must_use]
+    pub fn stage(&self) -> &T {
+        &self.stage
+    }
+
+    /// Where its record stands: what the response's record follows.
+    pub(crate) fn receipt(&self) -> Receipt {
+        self.receipt
+    }
+}
+
+impl<T: Request> From<Logged<T>> for OnRecord<T> {
+    fn from(Logged { stage, receipt }: Logged<T>) -> Self {
+        Self { stage, receipt }
+    }
+}
+
+impl<T: Request> From<Noted<Safe<T>>> for OnRecord<T> {
+    fn from(Noted { stage: Safe(stage), receipt }: Noted<Safe<T>>) -> Self {
+        Self { stage, receipt }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Asks(&'static str);
+
+    impl Sealed for Asks {}
+
+    impl Evident for Asks {
+        fn record(&self) -> NewMessage {
+            unreachable!("only the method is asked for")
+        }
+    }
+
+    impl Request for Asks {
+        fn method(&self) -> &str {
+            self.0
+        }
+    }
+
+    #[test]
+    fn only_what_changes_nothing_is_safe() {
+        for method in ["GET", "HEAD"] {
+            assert!(matches!(Effect::of(Asks(method)), Effect::None(Safe(Asks(_)))), "{method}");
+        }
+        for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "GET ", ""] {
+            assert!(matches!(Effect::of(Asks(method)), Effect::Any(Asks(_))), "{method}");
+        }
     }
 }

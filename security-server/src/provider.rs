@@ -58,7 +58,7 @@ pub enum ProviderError {
     /// The request is not permitted.
     #[error(transparent)]
     Authorise(#[from] AuthoriseError),
-    /// A record is not durable.
+    /// A record is not as durable as it must be.
     #[error(transparent)]
     Log(#[from] LoggingError),
     /// There is no evidence for the answer.
@@ -82,14 +82,14 @@ impl Provider {
         let request = verify::request(received, snapshot, &self.verdicts, &self.log, clock::now())?;
         let request = authorise::permit(request, &self.services, snapshot, &self.server)?;
         let seal = self.signing.seal(request.provider().member(), clock::now())?; // no effect without an answer
-        let request = self.logging.append(request, deadline).await?; // nothing happens before this line
+        let request = self.logging.record(request, deadline).await?; // nothing happens before this line
         let answer = self.backend.call(request, deadline).await?;
         let answer = seal.sign(answer, clock::now()).await?;
         Ok(self.logging.append(answer, deadline).await?) // nothing is answered before this line
     }
 
     /// Serves one exchange that a peer's security server opened. A peer that goes away does not stop it: once the request is
-    /// durable it runs to its end, and the log holds the answer that nobody waited for.
+    /// on record it runs to its end, and the log holds the answer that nobody waited for.
     pub async fn serve(&self, mut stream: PeerStream) {
         let started = Instant::now();
         let detail = Uuid::new_v4().to_string();

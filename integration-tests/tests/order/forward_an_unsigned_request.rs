@@ -1,12 +1,12 @@
 use kogge_security_server::consumer::{forward::send, resolve::Routed};
 use kogge_security_server::OwnKeys;
 use kogge_security_server::exchange::Intake;
-use kogge_security_server::logging::Logged;
+use kogge_security_server::logging::OnRecord;
 use kogge_transport::Tunnels;
 use tokio::time::Instant;
 
 async fn forward(
-    request: &Logged<Routed>,
+    request: &OnRecord<Routed>,
     tunnels: &Tunnels,
     keys: &OwnKeys,
     intake: &Intake,

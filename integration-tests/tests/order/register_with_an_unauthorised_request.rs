@@ -1,8 +1,8 @@
-use kogge_security_server::logging::Logged;
+use kogge_security_server::logging::OnRecord;
 use kogge_security_server::provider::{backend::Backend, verify::Verified};
 use tokio::time::Instant;
 
-async fn call(backend: &Backend, request: Logged<Verified>, deadline: Instant) {
+async fn call(backend: &Backend, request: OnRecord<Verified>, deadline: Instant) {
     let _ = backend.call(request, deadline).await;
 }
 

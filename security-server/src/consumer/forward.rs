@@ -11,7 +11,7 @@ use super::resolve::Routed;
 use crate::body::Body;
 use crate::exchange::{ArrivalError, Arrived, Departure, DepartureError, Intake, arrive, depart};
 use crate::fault;
-use crate::logging::Logged;
+use crate::logging::OnRecord;
 use crate::signing::Signed;
 use crate::trust::OwnKeys;
 
@@ -70,7 +70,7 @@ impl ForwardError {
 /// There is no answer; see [`ForwardError`].
 #[doc(hidden)] // public so that tests outside can show what it does not take
 pub async fn send(
-    request: &Logged<Signed<Routed>>,
+    request: &OnRecord<Signed<Routed>>,
     tunnels: &Tunnels,
     keys: &OwnKeys,
     intake: &Intake,

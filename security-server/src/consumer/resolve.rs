@@ -13,7 +13,7 @@ use kogge_proto::wire::log::{Direction, Role};
 use super::authenticate::Authenticated;
 use crate::body::Body;
 use crate::exchange::{log_body, sealed::Sealed};
-use crate::logging::Evident;
+use crate::logging::{Evident, Request};
 use crate::signing::{Signable, Signed};
 
 /// A request whose provider is in the snapshot of this exchange. Only `route` makes one.
@@ -112,6 +112,12 @@ impl Signable for Routed {
 }
 
 impl Sealed for Signed<Routed> {}
+
+impl Request for Signed<Routed> {
+    fn method(&self) -> &str {
+        self.message().request().method()
+    }
+}
 
 impl Evident for Signed<Routed> {
     fn record(&self) -> NewMessage {

@@ -3,7 +3,7 @@
 use kogge_certs::ocsp::OcspError;
 use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_evidence::signature::{Expected, SignatureError};
-use kogge_message_log::NewMessage;
+use kogge_message_log::{NewMessage, Receipt};
 use kogge_proto::id::SecurityServerId;
 use kogge_proto::limits::EXCHANGE_TIME_MAX;
 use kogge_proto::message::{ERROR, MessageError, RestResponse, request_hash};
@@ -15,7 +15,7 @@ use super::forward::Answered;
 use super::resolve::Routed;
 use crate::body::Body;
 use crate::exchange::{log_body, sealed::Sealed};
-use crate::logging::{Evident, Logged};
+use crate::logging::{Evident, OnRecord};
 use crate::signing::{Signable as _, Signed};
 use crate::trust::{Shown, Verdicts};
 
@@ -27,6 +27,8 @@ pub struct Verified {
     signature: wire::Signature,
     material: wire::Material,
     peer: SecurityServerId,
+    /// Where the request's record stands.
+    request: Receipt,
 }
 
 impl Verified {
@@ -63,7 +65,7 @@ pub enum VerifyError {
 /// Verifies an answer.
 pub(super) fn response(
     answered: Answered,
-    request: &Logged<Signed<Routed>>,
+    request: &OnRecord<Signed<Routed>>,
     snapshot: &VerifiedSnapshot,
     verdicts: &Verdicts,
     now: UnixMillis,
@@ -93,7 +95,7 @@ pub(super) fn response(
     let peer = answered.peer().server().clone();
     let material = verified.signer().material();
     let (signature, body) = answered.into_evidence();
-    Ok(Verified { response, body, signature, material, peer })
+    Ok(Verified { response, body, signature, material, peer, request: request.receipt() })
 }
 
 /// X-Road's five lines, and the request id that stands outside the message.
@@ -136,7 +138,7 @@ impl Evident for Verified {
             body: self.body.as_ref().map(log_body),
             signature: self.signature.clone(),
             material: self.material.clone(),
-            follows: None,
+            follows: Some(self.request),
         }
     }
 }

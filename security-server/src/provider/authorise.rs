@@ -9,7 +9,7 @@ use kogge_proto::wire::log::{Direction, Role};
 use super::verify::Verified;
 use crate::body::Body;
 use crate::exchange::{log_body, sealed::Sealed};
-use crate::logging::Evident;
+use crate::logging::{Evident, Request};
 use crate::services::{NormalPath, PathError, Service, Services};
 
 /// A verified request that an access right covers. Only `permit` makes one.
@@ -129,6 +129,12 @@ fn decide(service: &Service, client: &SubsystemId, request: &RestRequest) -> Res
 }
 
 impl Sealed for Authorised {}
+
+impl Request for Authorised {
+    fn method(&self) -> &str {
+        self.request().method()
+    }
+}
 
 impl Evident for Authorised {
     fn record(&self) -> NewMessage {

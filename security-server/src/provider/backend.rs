@@ -1,6 +1,7 @@
 //! The call of the register → [`Answer`].
 //!
-//! [`Backend::call`] takes a `Logged<Authorised>` and nothing else: whoever holds one has verified, authorised and logged the request.
+//! [`Backend::call`] takes an `OnRecord<Authorised>` and nothing else: whoever holds one has verified, authorised and logged the request,
+//! durably unless its method changes nothing.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -29,7 +30,7 @@ use tokio::time::{Instant, timeout_at};
 use super::authorise::Authorised;
 use crate::body::{Body, BodyError, BodyWriter};
 use crate::exchange::{HeaderNotText, log_body, sealed::Sealed, text_headers};
-use crate::logging::{Evident, Logged};
+use crate::logging::{Evident, OnRecord};
 use crate::services::{Service, Services};
 use crate::signing::{Signable, Signed};
 
@@ -44,7 +45,7 @@ type RegisterClient = Client<HttpsConnector<HttpConnector>, UnsyncBoxBody<Bytes,
 
 /// What the register answered, bound to the request that it answers. Only [`Backend::call`] makes one.
 pub struct Answer {
-    request: Logged<Authorised>,
+    request: OnRecord<Authorised>,
     response: RestResponse,
     body: Option<Body>,
 }
@@ -108,7 +109,11 @@ impl Backend {
     ///
     /// # Errors
     /// The register did not give an answer that can be passed on; see [`BackendError`].
-    pub async fn call(&self, request: Logged<Authorised>, deadline: Instant) -> Result<Answer, BackendError> {
+    pub async fn call(
+        &self,
+        request: OnRecord<Authorised>,
+        deadline: Instant,
+    ) -> Result<Answer, BackendError> {
         let message = request.stage().request();
         let service = self.services.get(message.service()).ok_or(BackendError::NoSuchService)?;
         let client = self.clients.get(message.service()).ok_or(BackendError::NoSuchService)?;
@@ -277,7 +282,7 @@ impl Evident for Signed<Answer> {
             body: answer.body.as_ref().map(log_body),
             signature: self.signature().clone(),
             material: self.material().clone(),
-            follows: None,
+            follows: Some(answer.request.receipt()),
         }
     }
 }
