@@ -7,6 +7,7 @@
 mod args;
 mod command;
 mod demo;
+mod digest;
 mod failure;
 mod output;
 

@@ -234,6 +234,7 @@ where
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.header_time_max)
             .max_header_size(self.limits.header_bytes_max)
+            .max_buf_size(READ_BUFFER_BYTES_MAX.max(self.limits.header_bytes_max))
             .serve_connection(
                 TokioIo::new(stream),
                 service(self.handler, connection.clone(), self.silence.clone()),
@@ -295,6 +296,9 @@ where
         () = silence.to_be_ended() => {}
     }
 }
+
+/// What is read of a request's body at once. More costs memory per connection and brings nothing.
+const READ_BUFFER_BYTES_MAX: usize = 128 * 1024;
 
 /// Long enough not to spin while the process is out of file descriptors, short enough not to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

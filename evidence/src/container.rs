@@ -138,7 +138,7 @@ pub fn write(
 }
 
 /// Writes the container of a record of the message log. `sequence` is that of its entry, `stamp` the batch that covers it. `body` reads
-/// the file that the record names; a body that lies inside the record needs none.
+/// the file that the record names, or what somebody else has kept of a body that the log has not; a body that lies inside the record needs none.
 ///
 /// # Errors
 /// See [`ContainerError`].
@@ -173,8 +173,10 @@ pub fn write_record(
             let content = &mut bytes.as_ref();
             write(out, &contents, Some(Body { length, content }))
         }
-        (Some(Place::File(_)), Some(content)) => write(out, &contents, Some(Body { length, content })),
-        (Some(Place::File(_)), None) | (None, _) => Err(ContainerError::BodyMissing),
+        (Some(Place::File(_) | Place::NotKept(_)), Some(content)) => {
+            write(out, &contents, Some(Body { length, content }))
+        }
+        (Some(Place::File(_) | Place::NotKept(_)), None) | (None, _) => Err(ContainerError::BodyMissing),
     }
 }
 

@@ -19,7 +19,7 @@ use kogge_proto::time::UnixMillis;
 use crate::evidence_record::EvidenceRecord;
 use crate::report::Report;
 use archive::Archive;
-use checks::Evidence;
+use checks::{BodyDigest, Evidence};
 use finding::{Flaw, settle, wrong};
 use hash_chain::ChainFiles;
 use stamp::Stamp;
@@ -63,7 +63,7 @@ pub fn container(mut file: impl Read + Seek, snapshot: &VerifiedSnapshot) -> Ver
     settle(&mut report, "container.manifest", layout::manifests(&archive));
     let evidence = Evidence {
         message: part(&archive.message),
-        body: archive.body.clone(),
+        body: archive.body.clone().map(|body| body.map(BodyDigest::Computed)),
         signatures: part(&archive.signatures),
         hash_chain: archive
             .hash_chain
@@ -101,7 +101,8 @@ pub struct LogRecord<'a> {
     pub material: &'a kogge_proto::wire::evidence::Material,
     /// The stamp that covers it.
     pub stamp: Option<&'a kogge_proto::wire::log::StampRecord>,
-    /// SHA-512 and length of the body as read from the disk now; `None` if the record names no body.
+    /// SHA-512 and length of the body as read from the disk now; `None` if the record names no body, or
+    /// says that it was not kept.
     pub body: Option<(kogge_proto::digest::Sha512, u64)>,
 }
 

@@ -72,6 +72,8 @@ pub enum NewBodyPlace {
     /// In a file of the log's spool; the log syncs it and renames it into `bodies/` before the record is acknowledged. If the
     /// record is refused, the file is, as far as the disk permits, still where it was, and the caller's to remove.
     Spooled(PathBuf),
+    /// Nowhere in the log: the record holds length and digest, and the bytes are the caller's to throw away.
+    DigestOnly,
 }
 
 /// Where an acknowledged record stands.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kogge_proto::digest::{Sha256, sha256};
 use kogge_proto::limits::{INLINE_BODY_BYTES_MAX, MATERIAL_ITEM_BYTES_MAX, MATERIAL_ITEMS_MAX};
 use kogge_proto::wire::log::body::Place;
-use kogge_proto::wire::log::{Body, Direction, MessageRecord, Role, StampRecord};
+use kogge_proto::wire::log::{Body, Direction, MessageRecord, NotKept, Role, StampRecord};
 use prost::Message;
 
 use crate::frame::{HEADER_BYTES, PAYLOAD_BYTES_MAX};
@@ -130,6 +130,7 @@ fn place_body(body: NewBody) -> Result<(Body, Option<Spooled>), AppendError> {
         NewBodyPlace::Spooled(path) => {
             (Place::File(body_name(0)), Some(Spooled { path, length: body.length }))
         }
+        NewBodyPlace::DigestOnly => (Place::NotKept(NotKept {}), None),
     };
     Ok((Body { length: body.length, sha512: body.sha512.0.to_vec(), place: Some(place) }, spooled))
 }

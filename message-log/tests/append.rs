@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use fixture::*;
 use kogge_message_log::{
-    AppendError, Durability, Filter, LogError, MessageLog, NewBodyPlace, Options, Reader, State, reindex,
+    AppendError, Durability, Filter, LogError, MessageLog, NewBody, NewBodyPlace, Options, Reader, State,
+    reindex,
 };
 use kogge_proto::digest::sha512;
 use kogge_proto::id::SecurityServerId;
 use kogge_proto::wire::log::body::Place;
-use kogge_proto::wire::log::{Direction, Role};
+use kogge_proto::wire::log::{Direction, NotKept, Role};
 
 #[test]
 fn what_was_appended_is_found_with_its_material_and_stamp() {
@@ -169,6 +170,23 @@ fn a_replayed_request_is_refused_also_after_a_restart_and_within_one_group() {
     let log = open(dir.path());
     assert!(log.seen_request("request-1"));
     assert_eq!(append(&log, request(2)), Err(AppendError::Replayed));
+}
+
+#[test]
+fn of_a_body_that_is_not_kept_the_log_has_length_and_digest() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let mut new = request(1);
+    // Of any size: nothing of it is here.
+    new.body =
+        Some(NewBody { length: 1 << 32, sha512: sha512(b"elsewhere"), place: NewBodyPlace::DigestOnly });
+    let receipt = append(&log, new).unwrap();
+    let body = log.reader().get(receipt.sequence).unwrap().unwrap().record.body.unwrap();
+    assert_eq!(body.place, Some(Place::NotKept(NotKept {})));
+    assert_eq!((body.length, body.sha512), (1 << 32, sha512(b"elsewhere").0.to_vec()));
+    assert_eq!(std::fs::read_dir(dir.path().join("bodies")).unwrap().count(), 0);
+    log.close();
+    assert_sound(dir.path());
 }
 
 #[test]

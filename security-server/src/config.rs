@@ -16,6 +16,7 @@ use kogge_proto::id::{MemberId, SecurityServerId, SubsystemId};
 use kogge_signer::PinSource;
 use kogge_transport::TransportMode;
 
+use crate::body::Retention;
 use crate::services::Service;
 
 /// A valid configuration with all defaults filled in and all paths absolute or relative to the working directory.
@@ -147,6 +148,8 @@ pub struct ClientConfig {
     pub subsystem: SubsystemId,
     /// How its information system must connect.
     pub connection: ConnectionPolicy,
+    /// Whether the log gets the bodies of its requests and of their responses.
+    pub retention: Retention,
 }
 
 /// How an information system must connect to speak for a subsystem.
@@ -176,6 +179,8 @@ pub mod defaults {
 
     /// Largest body: what a register of documents needs; the wire allows four times as much.
     pub const BODY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+    /// A log without bodies proves less: leaving them out is a decision that has to be written down.
+    pub const KEEP_BODIES: bool = true;
     /// Longest exchange: twice what a register may take.
     pub const EXCHANGE_TIME_MAX: Duration = Duration::from_secs(60);
     /// Most exchanges at once per side: with bodies of up to 256 KiB in memory this stays below 300 MiB.

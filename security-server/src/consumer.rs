@@ -24,11 +24,10 @@ use uuid::Uuid;
 
 use self::authenticate::{AuthenticateError, Clients};
 use self::forward::ForwardError;
-use self::receive::ReceiveError;
+use self::receive::{Intakes, ReceiveError};
 use self::resolve::ResolveError;
 use self::verify::VerifyError;
 use crate::clock;
-use crate::exchange::Intake;
 use crate::fault;
 use crate::gate::{Closed, Gate};
 use crate::logging::{Logged, Logging, LoggingError};
@@ -46,7 +45,7 @@ pub struct Consumer {
     pub(crate) tunnels: Arc<Tunnels>,
     pub(crate) keys: Arc<OwnKeys>,
     pub(crate) verdicts: Arc<Verdicts>,
-    pub(crate) intake: Intake,
+    pub(crate) intakes: Intakes,
     pub(crate) exchange_time_max: Duration,
     pub(crate) reporter: Arc<Reporter>,
     /// Exchanges that are running, so that a shutdown waits for them.
@@ -100,7 +99,8 @@ impl Consumer {
         let _place = self.gate.admit(clock::now())?;
         let deadline = Instant::now() + self.exchange_time_max;
 
-        let received = receive::read(incoming, &self.server, request_id, &self.intake, deadline).await?;
+        let received = receive::read(incoming, &self.server, request_id, &self.intakes, deadline).await?;
+        let intake = received.intake().clone();
         let snapshot = &self.gate.snapshot(clock::now())?; // one for all decisions
         let request =
             authenticate::admit(received, connection, &self.clients, &self.server, snapshot, clock::now())?;
@@ -108,7 +108,7 @@ impl Consumer {
         let seal = self.signing.seal(request.client().member(), clock::now())?;
         let request = seal.sign(request, clock::now()).await?;
         let request = self.logging.record(request, deadline).await?; // nothing leaves before this line
-        let answered = forward::send(&request, &self.tunnels, &self.keys, &self.intake, deadline).await?;
+        let answered = forward::send(&request, &self.tunnels, &self.keys, &intake, deadline).await?;
         let response = verify::response(answered, &request, snapshot, &self.verdicts, clock::now())?;
         Ok(self.logging.append(response, deadline).await?) // nothing is handed over before this line
     }

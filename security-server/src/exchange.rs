@@ -15,7 +15,7 @@ use kogge_proto::wire::evidence as wire;
 use kogge_proto::wire::tunnel::{Frame, Head, frame::Kind};
 use kogge_transport::{FrameReceiver, FrameSender, PeerStream, TransportError};
 
-use crate::body::{Body, BodyError, BodyWriter, Place};
+use crate::body::{Body, BodyError, BodyWriter, Place, Retention};
 
 /// A message with its signature as it came through the tunnel: complete and as announced, but not verified.
 #[derive(Debug)]
@@ -77,11 +77,12 @@ impl Frames for FrameReceiver {
     }
 }
 
-/// Where a body may be spooled, and how large it may be.
+/// Where a body may be spooled, how large it may be, and whether the log gets it.
 #[derive(Clone, Debug)]
 pub struct Intake {
     pub(crate) spool: Arc<Path>,
     pub(crate) body_bytes_max: u64,
+    pub(crate) retention: Retention,
 }
 
 /// Checks the head and takes in the body that it announces, up to the end of the stream.
@@ -114,7 +115,7 @@ async fn receive_body(frames: &mut impl Frames, head: &Head, intake: Intake) -> 
     if length > limit {
         return Err(ArrivalError::TooLarge { length, limit });
     }
-    let mut writer = BodyWriter::new(intake.spool, length);
+    let mut writer = BodyWriter::new(intake.spool, length, intake.retention);
     let mut left = length;
     while left > 0 {
         let chunk = match frames.next().await?.ok_or(ArrivalError::Incomplete)?.kind {
@@ -122,7 +123,7 @@ async fn receive_body(frames: &mut impl Frames, head: &Head, intake: Intake) -> 
             _ => return Err(ArrivalError::OutOfPlace),
         };
         left = left.checked_sub(chunk.len() as u64).ok_or(ArrivalError::OtherBody("length"))?;
-        writer.write(&chunk).await?;
+        writer.write(chunk).await?;
     }
     let body = writer.finish().await?;
     if *body.sha512() == announced { Ok(body) } else { Err(ArrivalError::OtherBody("digest")) }
@@ -230,9 +231,10 @@ pub(crate) fn text_headers(headers: &HeaderMap) -> Result<Vec<Header>, HeaderNot
 
 /// A body in the form in which the log takes it over.
 pub(crate) fn log_body(body: &Body) -> NewBody {
-    let place = match body.place() {
-        Place::Memory(bytes) => NewBodyPlace::Inline(bytes.clone()),
-        Place::File(file) => NewBodyPlace::Spooled(file.path().to_owned()),
+    let place = match (body.retention(), body.place()) {
+        (Retention::DigestOnly, _) => NewBodyPlace::DigestOnly,
+        (Retention::Kept, Place::Memory(bytes)) => NewBodyPlace::Inline(bytes.clone()),
+        (Retention::Kept, Place::File(file)) => NewBodyPlace::Spooled(file.path().to_owned()),
     };
     NewBody { length: body.length(), sha512: *body.sha512(), place }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use kogge_proto::id::{ServiceId, SubsystemId};
 
+use crate::body::Retention;
+
 pub use access_rights::{AccessRight, AccessRights, MethodError};
 pub use path::{NormalPath, PathError, PathPattern, PatternError};
 pub use register_url::{RegisterUrl, UrlError};
@@ -26,6 +28,8 @@ pub struct Service {
     pub time_max: Duration,
     /// Largest request and response body.
     pub body_bytes_max: u64,
+    /// Whether the log gets the bodies of requests and responses.
+    pub retention: Retention,
     /// Accepted purposes; empty accepts any, and none.
     pub purposes: BTreeSet<String>,
     /// Who may call it.

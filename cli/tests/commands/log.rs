@@ -139,6 +139,52 @@ fn a_body_that_was_altered_or_is_gone_is_not_exported() {
 }
 
 #[test]
+fn a_body_that_was_not_kept_is_named_and_must_be_given_for_the_export() {
+    let world = World::without_bodies();
+    let shown = expect(&world.kogge(&["log", "show", "--dir", "log", "--message-id", MESSAGE_ID]), 0);
+    let kept = "300000 bytes not kept by the server's configuration, SHA-512 ";
+    assert!(shown.contains(kept), "{shown}");
+    let records =
+        json_lines(&world.kogge(&["log", "show", "--dir", "log", "--message-id", MESSAGE_ID, "--json"]));
+    assert_eq!(
+        (&records[1]["body"]["kept"], &records[1]["body"]["length"]),
+        (&false.into(), &300_000.into())
+    );
+
+    let export =
+        ["log", "export", "--dir", "log", "--message-id", MESSAGE_ID, "--response", "--out", "message.asice"];
+    let refused = |body: &[&str]| expect(&world.kogge(&[&export[..], body].concat()), 1);
+    let said = refused(&[]);
+    assert!(said.contains("configured not to keep it") && said.contains("--body FILE"), "{said}");
+    let mut answer = World::answer();
+    std::fs::write(world.path("answer"), &answer).unwrap();
+    std::fs::write(world.path("short"), &answer[1..]).unwrap();
+    answer[7] ^= 1;
+    std::fs::write(world.path("altered"), &answer).unwrap();
+    let said = refused(&["--body", "short"]);
+    assert!(said.contains("it has 299999 bytes, the signed one has 300000"), "{said}");
+    let said = refused(&["--body", "altered"]);
+    assert!(said.contains("altered is not the body of record") && said.contains("its SHA-512 is"), "{said}");
+    assert!(refused(&["--body", "nowhere"]).contains("cannot read the body nowhere"));
+    assert!(!world.path("message.asice").exists());
+
+    expect(&world.kogge(&[&export[..], &["--body", "answer"]].concat()), 0);
+    let verified = world.kogge(&["verify", "message.asice", "--anchor", "anchor.toml"]);
+    assert!(expect(&verified, 0).contains("message.asice: PASSED"));
+}
+
+#[test]
+fn a_body_is_not_taken_from_a_file_where_the_log_has_it() {
+    let world = World::stamped();
+    std::fs::write(world.path("answer"), World::answer()).unwrap();
+    for response in [&[][..], &["--response"]] {
+        let export = ["log", "export", "--dir", "log", "--message-id", MESSAGE_ID, "--out", "message.asice"];
+        let said = expect(&world.kogge(&[&export[..], &["--body", "answer"], response].concat()), 1);
+        assert!(said.contains("leave --body out"), "{said}");
+    }
+}
+
+#[test]
 fn the_index_is_rebuilt_but_not_under_a_running_server() {
     let mut world = World::new();
     let said = expect(&world.kogge(&["log", "reindex", "--dir", "log"]), 1);

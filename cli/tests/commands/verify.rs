@@ -46,6 +46,14 @@ fn flipped(path: &Path, position: usize, check: impl FnOnce()) {
 }
 
 #[test]
+fn a_log_without_bodies_passes_and_says_so() {
+    let world = World::without_bodies();
+    let said = expect(&verify(&world, &["log", "--verbose"]), 0);
+    assert!(said.contains("log: PASSED, 2 records: 2 passed"), "{said}");
+    assert_eq!(said.matches("the body itself was not kept").count(), 2, "{said}");
+}
+
+#[test]
 fn whole_containers_pass_and_every_check_is_named() {
     let world = exported();
     let said = expect(&verify(&world, &["request.asice", "response.asice"]), 0);

@@ -50,8 +50,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// With an exchange in the log, still without timestamps.
-    pub(crate) fn new() -> Self {
+    /// With an empty log.
+    fn begun() -> Self {
         let key = ephemeral(NewKeyKind::EcdsaP256).unwrap();
         let certificate = profile::self_signed_ca(&*key, &service("Test CA"), &terms(1)).unwrap();
         let ca = Identity { certificate, key };
@@ -67,6 +67,12 @@ impl World {
         let (log, _) = MessageLog::open(&dir.path().join("log"), options).unwrap();
         let world = Self { dir, ca, tsa, log: Some(log) };
         world.publish();
+        world
+    }
+
+    /// With an exchange in the log, still without timestamps.
+    pub(crate) fn new() -> Self {
+        let world = Self::begun();
         world.exchange();
         world
     }
@@ -133,8 +139,26 @@ impl World {
         timestamp::token_of_response(&timestamp::respond(&request, &issue).unwrap()).unwrap()
     }
 
+    /// With an exchange in the log whose bodies were not kept, timestamped, and the log closed.
+    pub(crate) fn without_bodies() -> Self {
+        let mut world = Self::begun();
+        world.exchange_with(|_| NewBodyPlace::DigestOnly);
+        world.stamp();
+        world.close();
+        world
+    }
+
+    /// The body of the response.
+    pub(crate) fn answer() -> Vec<u8> {
+        (0..300_000_u32).map(|index| (index % 251) as u8).collect()
+    }
+
     /// A request with a small body and its response with a large one, as the consumer logs them.
     pub(crate) fn exchange(&self) {
+        self.exchange_with(|place| place);
+    }
+
+    fn exchange_with(&self, place: impl Fn(NewBodyPlace) -> NewBodyPlace) {
         let request = RestRequest::build(RequestParts {
             method: "POST",
             target: &format!("/r1/{SERVICE}/search?name=M%C3%BCller"),
@@ -150,19 +174,19 @@ impl World {
         let body = NewBody {
             length: question.len() as u64,
             sha512: sha512(&question),
-            place: NewBodyPlace::Inline(question.clone()),
+            place: place(NewBodyPlace::Inline(question.clone())),
         };
         self.append(Direction::Request, request.bytes(), &request, body, "DEMO/GOV/1001");
 
         let log = self.log.as_ref().unwrap();
-        let answer: Vec<u8> = (0..300_000_u32).map(|index| (index % 251) as u8).collect();
+        let answer = Self::answer();
         let spooled = log.spool_dir().join("answer");
         std::fs::write(&spooled, &answer).unwrap();
         let hash = request_hash(&sha512(request.bytes()), Some(&sha512(&question)));
         let parts = ResponseParts { status: 200, reason: "OK", headers: vec![], request_hash: &hash };
         let response = RestResponse::build(&request, parts).unwrap();
         let length = answer.len() as u64;
-        let body = NewBody { length, sha512: sha512(&answer), place: NewBodyPlace::Spooled(spooled) };
+        let body = NewBody { length, sha512: sha512(&answer), place: place(NewBodyPlace::Spooled(spooled)) };
         self.append(Direction::Response, response.bytes(), &request, body, "DEMO/GOV/2002");
     }
 

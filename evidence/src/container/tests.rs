@@ -1,7 +1,7 @@
 use std::io::Cursor;
 use std::process::Command;
 
-use kogge_proto::wire::log::{Body as LoggedBody, StampLeaf};
+use kogge_proto::wire::log::{Body as LoggedBody, NotKept, StampLeaf};
 use zip::ZipArchive;
 
 use super::*;
@@ -41,6 +41,10 @@ fn inline() -> MessageRecord {
 
 fn in_file() -> MessageRecord {
     record(Some(Place::File("41".to_owned())))
+}
+
+fn not_kept() -> MessageRecord {
+    record(Some(Place::NotKept(NotKept {})))
 }
 
 /// The batch of `record` and one other.
@@ -154,6 +158,13 @@ fn unzip_is_content() {
 }
 
 #[test]
+fn a_body_that_was_not_kept_makes_the_same_container_once_it_is_given() {
+    let kept = export(&inline(), Some(&stamp(&inline())), None).unwrap();
+    let given = export(&not_kept(), Some(&stamp(&not_kept())), Some(&mut &b"{}"[..])).unwrap();
+    assert!(kept == given, "the containers differ");
+}
+
+#[test]
 fn an_altered_record_is_not_exported() {
     let altered = "attachment1 is not what was signed: the record or the body file is damaged";
     let short = "the container cannot be written: the body does not have its 2 bytes";
@@ -162,6 +173,9 @@ fn an_altered_record_is_not_exported() {
     assert_eq!(refusal(&in_file(), None, Some(&mut &b"{"[..])), short);
     assert_eq!(refusal(&in_file(), None, Some(&mut &b"{} "[..])), short);
     assert_eq!(refusal(&in_file(), None, None), missing);
+    assert_eq!(refusal(&not_kept(), None, Some(&mut &b"[]"[..])), altered);
+    assert_eq!(refusal(&not_kept(), None, Some(&mut &b"{"[..])), short);
+    assert_eq!(refusal(&not_kept(), None, None), missing);
     assert_eq!(refusal(&record(Some(Place::Inline("[]".into()))), None, None), altered);
 
     let mut erased = inline();

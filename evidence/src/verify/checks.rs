@@ -24,14 +24,23 @@ use crate::report::Report;
 pub(super) struct Evidence<'a> {
     /// The message part.
     pub(super) message: Result<&'a [u8], Flaw>,
-    /// Digest of the body part as it is; `None` if there is none.
-    pub(super) body: Option<Result<Sha512, Flaw>>,
+    /// Digest of the body part; `None` if there is none.
+    pub(super) body: Option<Result<BodyDigest, Flaw>>,
     /// The signature document.
     pub(super) signatures: Result<&'a [u8], Flaw>,
     /// Result and chain of a batch signature; `None` if there is neither.
     pub(super) hash_chain: Option<ChainFiles<&'a [u8]>>,
     /// The timestamp.
     pub(super) stamp: Result<Stamp<'a>, Flaw>,
+}
+
+/// What is known of a body.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum BodyDigest {
+    /// Computed from the body itself.
+    Computed(Sha512),
+    /// As the record has it: the body was not kept.
+    Recorded(Sha512),
 }
 
 /// What the checks leave for others.
@@ -260,10 +269,16 @@ fn message_digest(message: &Result<&[u8], Flaw>, parts: Option<&PartDigests>) ->
     compare(&sha512(message), &parts.message, "the message")
 }
 
-fn body_digest(body: Option<&Result<Sha512, Flaw>>, parts: Option<&PartDigests>) -> Finding<()> {
+fn body_digest(body: Option<&Result<BodyDigest, Flaw>>, parts: Option<&PartDigests>) -> Finding<()> {
     let parts = need(parts, "signature.hash_chain")?;
     match (body, &parts.body) {
-        (Some(body), Some(signed)) => compare(body.as_ref().map_err(Clone::clone)?, signed, "the body"),
+        (Some(body), Some(signed)) => match body.as_ref().map_err(Clone::clone)? {
+            BodyDigest::Computed(digest) => compare(digest, signed, "the body"),
+            BodyDigest::Recorded(digest) => {
+                let ((), reason) = compare(digest, signed, "the body that the record has")?;
+                Ok(((), format!("{reason}; the body itself was not kept")))
+            }
+        },
         (None, None) => Ok(((), "the message has no body".to_owned())),
         (Some(_), None) | (None, Some(_)) => {
             Err(wrong("the signature and the message differ in having a body"))

@@ -6,9 +6,10 @@ use kogge_certs::snapshot::{Policy, VerifiedSnapshot};
 use kogge_proto::digest::Sha512;
 use kogge_proto::message::AnyMessage;
 use kogge_proto::time::UnixMillis;
+use kogge_proto::wire::log::body::Place;
 use kogge_proto::wire::log::{Direction, MessageRecord};
 
-use super::checks::{self, Evidence};
+use super::checks::{self, BodyDigest, Evidence};
 use super::finding::{Finding, Flaw, need, settle, wrong};
 use super::hash_chain::ChainFiles;
 use super::stamp::{Batch, Stamp};
@@ -52,15 +53,24 @@ fn hash_chain(record: &MessageRecord) -> Option<HashChain> {
     xades::hash_chain(record.signature.as_ref()?, &parts).ok()?
 }
 
-/// The body as it lies on the disk now, if its length is the recorded one.
-fn body(record: &LogRecord<'_>) -> Option<Result<Sha512, Flaw>> {
+/// The body as it lies on the disk now, if its length is the recorded one. Of a body that was not kept the record's own digest counts: the signature
+/// is about it, so nobody else could have made it up.
+fn body(record: &LogRecord<'_>) -> Option<Result<BodyDigest, Flaw>> {
     let named = record.record.body.as_ref()?;
+    if let Some(Place::NotKept(_)) = named.place {
+        let digest = Sha512::from_slice(&named.sha512);
+        return Some(
+            digest
+                .map(BodyDigest::Recorded)
+                .ok_or_else(|| wrong("the record's body digest is not 64 bytes long")),
+        );
+    }
     Some(match record.body {
         None => Err(Flaw::Missing("the body is not there: it was left out of the log or erased".to_owned())),
         Some((_, length)) if length != named.length => {
             Err(wrong(format!("the body has {length} bytes, the record says {}", named.length)))
         }
-        Some((digest, _)) => Ok(digest),
+        Some((digest, _)) => Ok(BodyDigest::Computed(digest)),
     })
 }
 

@@ -9,6 +9,7 @@ use kogge_evidence::report::Outcome;
 use kogge_evidence::verify::{self, Verdict};
 use kogge_proto::digest::{sha256, sha512};
 use kogge_proto::time::UnixMillis;
+use kogge_proto::wire::log::NotKept;
 use kogge_proto::wire::log::body::Place;
 use kogge_signer::NewKeyKind;
 
@@ -321,6 +322,22 @@ fn the_body_of_a_record_is_the_one_on_the_disk() {
     let verdict = exported.record_verdict();
     assert_eq!(verdict.report.outcome("signature.value"), Some(Outcome::Failed));
     assert_eq!(verdict.report.outcome("timestamp.tree"), Some(Outcome::Failed));
+}
+
+#[test]
+fn of_a_body_that_was_not_kept_the_recorded_digest_must_be_the_signed_one() {
+    let mut exported = Exported::request(Some(b"{}"));
+    exported.record.body.as_mut().unwrap().place = Some(Place::NotKept(NotKept {}));
+    let verdict = exported.record_verdict();
+    assert!(verdict.report.passed(), "{}", verdict.report);
+    assert!(verdict.report.to_string().contains("the body itself was not kept"), "{}", verdict.report);
+
+    exported.record.body.as_mut().unwrap().sha512 = sha512(b"[]").as_bytes().to_vec();
+    let verdict = exported.record_verdict();
+    assert_eq!(verdict.report.outcome("signature.value"), Some(Outcome::Failed));
+    assert_eq!(verdict.report.outcome("timestamp.tree"), Some(Outcome::Failed));
+    exported.record.body.as_mut().unwrap().sha512.pop();
+    assert!(!exported.record_verdict().report.passed());
 }
 
 /// A checker that has seen one batch judges the next one by itself.

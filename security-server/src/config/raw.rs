@@ -19,6 +19,7 @@ use super::{
     ClientConfig, Config, ConnectionPolicy, ConsumerConfig, ConsumerTls, MessageLogConfig, ProviderConfig,
     RegistryConfig, SignatureConfig, SignatureMode, TokenConfig, defaults,
 };
+use crate::body::Retention;
 use crate::services::{AccessRight, AccessRights, PathPattern, RegisterUrl, Service};
 
 pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
@@ -156,6 +157,7 @@ struct RawMember {
 struct RawClient {
     subsystem: String,
     connection: String,
+    keep_bodies: Option<bool>,
     #[serde(default)]
     certificates: Vec<PathBuf>,
 }
@@ -168,6 +170,7 @@ struct RawService {
     tls_roots: Option<PathBuf>,
     time_max_s: Option<u64>,
     body_bytes_max: Option<u64>,
+    keep_bodies: Option<bool>,
     #[serde(default)]
     purposes: Vec<String>,
     #[serde(default)]
@@ -180,6 +183,13 @@ struct RawAccess {
     client: String,
     methods: Option<Vec<String>>,
     path: Option<String>,
+}
+
+fn retention(keep_bodies: Option<bool>) -> Retention {
+    match keep_bodies.unwrap_or(defaults::KEEP_BODIES) {
+        true => Retention::Kept,
+        false => Retention::DigestOnly,
+    }
 }
 
 /// The configuration file: what errors name and paths are relative to.
@@ -359,7 +369,7 @@ impl File<'_> {
                 return Err(self.refuse(key("subsystem"), format!("{subsystem} is there twice")));
             }
             let connection = self.connection(&key("connection"), &key("certificates"), raw)?;
-            clients.push(ClientConfig { subsystem, connection });
+            clients.push(ClientConfig { subsystem, connection, retention: retention(raw.keep_bodies) });
         }
         Ok(clients)
     }
@@ -436,6 +446,7 @@ impl File<'_> {
                 }
             },
             body_bytes_max: self.body_bytes(&key("body_bytes_max"), raw.body_bytes_max)?,
+            retention: retention(raw.keep_bodies),
             purposes: raw.purposes.into_iter().collect(),
             access: AccessRights::new(rights),
         })

@@ -71,6 +71,20 @@ fn messages_are_signed_each_or_in_batches() {
 }
 
 #[test]
+fn bodies_are_kept_unless_the_file_says_otherwise() {
+    let of = |config: &Config| (config.clients[0].retention, config.services[0].retention);
+    assert_eq!(of(&load(str::to_owned).unwrap()), (Retention::Kept, Retention::Kept));
+    let uncommented = load(|text| text.replace("# keep_bodies = true", "keep_bodies = true")).unwrap();
+    assert_eq!(of(&uncommented), (Retention::Kept, Retention::Kept));
+    let neither = load(|text| text.replace("# keep_bodies = true", "keep_bodies = false")).unwrap();
+    assert_eq!(of(&neither), (Retention::DigestOnly, Retention::DigestOnly));
+    let client = load(|text| text.replacen("# keep_bodies = true", "keep_bodies = false", 1)).unwrap();
+    assert_eq!(of(&client), (Retention::DigestOnly, Retention::Kept));
+    let word = load(|text| text.replacen("# keep_bodies = true", "keep_bodies = \"no\"", 1));
+    assert!(matches!(&word, Err(ConfigError::Toml { .. })), "{word:?}");
+}
+
+#[test]
 fn a_server_may_have_one_side_only() {
     let without = |section: &str| {
         let section = section.to_owned();

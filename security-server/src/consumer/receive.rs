@@ -1,17 +1,19 @@
 //! HTTP request of an information system → [`Received`].
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::BodyExt;
 use hyper::body::Body as HttpBody;
-use kogge_proto::id::SecurityServerId;
+use kogge_proto::id::{ClientId, SecurityServerId, SubsystemId};
 use kogge_proto::message::{MessageError, RequestParts, RestRequest};
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
-use crate::body::{Body, BodyError, BodyWriter};
+use crate::body::{Body, BodyError, BodyWriter, Retention};
+use crate::config::ClientConfig;
 use crate::exchange::{HeaderNotText, Intake, text_headers};
 
 /// A well-formed request message with its whole body, bounded and digested. Only `read` makes one.
@@ -19,6 +21,7 @@ use crate::exchange::{HeaderNotText, Intake, text_headers};
 pub struct Received {
     request: RestRequest,
     body: Option<Body>,
+    intake: Intake,
 }
 
 impl Received {
@@ -32,6 +35,37 @@ impl Received {
     #[must_use]
     pub fn body(&self) -> Option<&Body> {
         self.body.as_ref()
+    }
+
+    /// How bodies of this exchange are taken in.
+    pub(super) fn intake(&self) -> &Intake {
+        &self.intake
+    }
+}
+
+/// How bodies of the exchanges of this server's clients are taken in.
+#[derive(Clone, Debug)]
+pub(crate) struct Intakes {
+    kept: Intake,
+    digest_only: HashSet<SubsystemId>,
+}
+
+impl Intakes {
+    /// As `intake` has it, with the retention that each of the clients wants.
+    pub(crate) fn new(intake: Intake, clients: &[ClientConfig]) -> Self {
+        let digest_only = clients
+            .iter()
+            .filter(|client| client.retention == Retention::DigestOnly)
+            .map(|client| client.subsystem.clone())
+            .collect();
+        Self { kept: Intake { retention: Retention::Kept, ..intake }, digest_only }
+    }
+
+    /// For the exchanges of this client. Whether it is one is decided later.
+    fn of(&self, client: &ClientId) -> Intake {
+        let digest_only = client.subsystem().is_some_and(|subsystem| self.digest_only.contains(subsystem));
+        let retention = if digest_only { Retention::DigestOnly } else { Retention::Kept };
+        Intake { retention, ..self.kept.clone() }
     }
 }
 
@@ -65,7 +99,7 @@ pub(super) async fn read<B>(
     incoming: Request<B>,
     server: &SecurityServerId,
     request_id: &str,
-    intake: &Intake,
+    intakes: &Intakes,
     deadline: Instant,
 ) -> Result<Received, ReceiveError>
 where
@@ -85,8 +119,9 @@ where
         request_id,
         fallback_message_id: &format!("{}-{}", server.owner().instance(), Uuid::new_v4()),
     })?;
-    let body = read_body(body, intake, deadline).await?;
-    Ok(Received { request, body })
+    let intake = intakes.of(request.client());
+    let body = read_body(body, &intake, deadline).await?;
+    Ok(Received { request, body, intake })
 }
 
 async fn read_body<B>(mut body: B, intake: &Intake, deadline: Instant) -> Result<Option<Body>, ReceiveError>
@@ -98,14 +133,14 @@ where
     if body.size_hint().lower() > limit {
         return Err(BodyError::TooLarge { limit }.into());
     }
-    let mut writer = BodyWriter::new(intake.spool.clone(), limit);
+    let mut writer = BodyWriter::new(intake.spool.clone(), limit, intake.retention);
     loop {
         let frame = timeout_at(deadline, body.frame()).await.map_err(|_| ReceiveError::Timeout)?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| ReceiveError::BrokenOff(error.to_string()))?;
         // Trailers are no part of X-Road's message.
         if let Ok(piece) = frame.into_data() {
-            writer.write(&piece).await?;
+            writer.write(piece).await?;
         }
     }
     let body = writer.finish().await?;

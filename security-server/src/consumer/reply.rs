@@ -41,7 +41,7 @@ pub fn to_information_system(answer: &Logged<Verified>) -> Response<ResponseBody
 
 fn stream(body: &Body) -> ResponseBody {
     let chunks = stream::unfold(body.reader(), |mut reader| async move {
-        let chunk = reader.next().await.map_err(io::Error::other).transpose()?;
+        let chunk = reader.next_whole().await.map_err(io::Error::other).transpose()?;
         Some((chunk.map(Frame::data), reader))
     });
     StreamBody::new(chunks).boxed()

@@ -27,7 +27,7 @@ fn head(body: Option<&[u8]>) -> Head {
 
 async fn arrive_script(head: Head, frames: Vec<Frame>) -> Result<Arrived, ArrivalError> {
     let dir = tempfile::tempdir().unwrap();
-    let intake = Intake { spool: dir.path().into(), body_bytes_max: 10 };
+    let intake = Intake { spool: dir.path().into(), body_bytes_max: 10, retention: Retention::Kept };
     arrive(&mut Script(frames.into()), head, intake).await
 }
 

@@ -56,6 +56,7 @@ pub(super) async fn read(
     let mut intake = intake.clone();
     if let Some(service) = services.get(request.service()) {
         intake.body_bytes_max = service.body_bytes_max;
+        intake.retention = service.retention;
     }
     let peer = stream.peer().clone();
     let arrived = arrive(stream, head, intake).await?;

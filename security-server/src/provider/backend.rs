@@ -29,7 +29,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::authorise::Authorised;
 use crate::body::{Body, BodyError, BodyWriter};
-use crate::exchange::{HeaderNotText, log_body, sealed::Sealed, text_headers};
+use crate::exchange::{HeaderNotText, Intake, log_body, sealed::Sealed, text_headers};
 use crate::logging::{Evident, OnRecord};
 use crate::services::{Service, Services};
 use crate::signing::{Signable, Signed};
@@ -123,7 +123,12 @@ impl Backend {
         let until = patience.min(Instant::now() + service.time_max);
         let exchange = async {
             let response = client.request(outgoing).await.map_err(failure)?;
-            take_in(response, service.body_bytes_max, &self.spool, message.method() == "HEAD").await
+            let intake = Intake {
+                spool: Arc::clone(&self.spool),
+                body_bytes_max: service.body_bytes_max,
+                retention: service.retention,
+            };
+            take_in(response, intake, message.method() == "HEAD").await
         };
         let (head, body) = timeout_at(until, exchange).await.map_err(|_| BackendError::Timeout)??;
         let request_body = request.stage().body().map(Body::sha512);
@@ -159,7 +164,7 @@ fn outgoing(
 
 fn streamed(body: &Body) -> UnsyncBoxBody<Bytes, BodyError> {
     let chunks = stream::unfold(body.reader(), |mut reader| async move {
-        let chunk = reader.next().await.transpose()?;
+        let chunk = reader.next_whole().await.transpose()?;
         Some((chunk.map(Frame::data), reader))
     });
     StreamBody::new(chunks).boxed_unsync()
@@ -172,8 +177,7 @@ fn failure(error: ClientError) -> BackendError {
 /// The answer's head, and its body as X-Road has it: absent where HTTP allows none, present but perhaps empty otherwise.
 async fn take_in(
     response: Response<Incoming>,
-    limit: u64,
-    spool: &Arc<Path>,
+    intake: Intake,
     to_head: bool,
 ) -> Result<(http::response::Parts, Option<Body>), BackendError> {
     let (head, mut incoming) = response.into_parts();
@@ -183,14 +187,15 @@ async fn take_in(
     if to_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         return Ok((head, None));
     }
+    let limit = intake.body_bytes_max;
     if incoming.size_hint().lower() > limit {
         return Err(BackendError::TooLarge { limit });
     }
-    let mut writer = BodyWriter::new(Arc::clone(spool), limit);
+    let mut writer = BodyWriter::new(intake.spool, limit, intake.retention);
     while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(|error| BackendError::Broken(error.into()))?;
         if let Ok(piece) = frame.into_data() {
-            writer.write(&piece).await.map_err(spooling)?;
+            writer.write(piece).await.map_err(spooling)?;
         }
     }
     Ok((head, Some(writer.finish().await.map_err(spooling)?)))
@@ -220,6 +225,7 @@ fn register_client(tls: rustls::ClientConfig) -> RegisterClient {
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE_MAX)
+        .http1_max_buf_size(READ_BUFFER_BYTES_MAX)
         .pool_max_idle_per_host(POOL_IDLE_CONNECTIONS_MAX)
         .build(connector)
 }
@@ -293,6 +299,9 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// Shorter than the keep-alive of common application servers (from 2 s), so that a request seldom meets a connection that is just
 /// being closed.
 const POOL_IDLE_MAX: Duration = Duration::from_millis(1500);
+
+/// What is read of an answer at once: a batch of a large body; hyper's own limit is three times that. A head must fit in too.
+const READ_BUFFER_BYTES_MAX: usize = 128 * 1024;
 
 /// As many connections are kept for the next burst.
 const POOL_IDLE_CONNECTIONS_MAX: usize = 64;

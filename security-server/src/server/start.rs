@@ -13,10 +13,14 @@ use tokio_util::task::TaskTracker;
 
 use super::status::Status;
 use super::{Background, ConsumerSide, ProviderSide, SecurityServer, ServerError, reset_key};
+use crate::body::Retention;
 use crate::clock;
-use crate::config::{Config, ConsumerConfig, MessageLogConfig, ProviderConfig, SignatureMode, TokenConfig};
+use crate::config::{
+    ClientConfig, Config, ConsumerConfig, MessageLogConfig, ProviderConfig, SignatureMode, TokenConfig,
+};
 use crate::consumer::Consumer;
 use crate::consumer::authenticate::Clients;
+use crate::consumer::receive::Intakes;
 use crate::exchange::Intake;
 use crate::gate::{Conditions, Gate};
 use crate::logging::Logging;
@@ -46,7 +50,7 @@ pub(super) async fn start(config: Config) -> Result<SecurityServer, ServerError>
     let members = signing_members(&config);
     let services = Arc::new(Services::new(config.services));
     let consumer = match &config.consumer {
-        Some(side) => Some(consumer_side(&parts, side, Clients::new(config.clients)).await?),
+        Some(side) => Some(consumer_side(&parts, side, config.clients).await?),
         None => None,
     };
     let provider = match &config.provider {
@@ -189,7 +193,7 @@ fn batching_members(config: &Config) -> impl Iterator<Item = MemberId> {
 async fn consumer_side(
     parts: &Parts,
     config: &ConsumerConfig,
-    clients: Clients,
+    clients: Vec<ClientConfig>,
 ) -> Result<ConsumerSide, ServerError> {
     let limits = || ServerLimits {
         connections_max: CONNECTIONS_MAX.max(2 * config.exchanges_max),
@@ -203,16 +207,21 @@ async fn consumer_side(
         let tls_config = tls_config(&tls.certificate, &tls.key, ClientCertificates::Requested)?;
         listeners.push(Bound::bind(tls.listen, Some(tls_config), limits()).await?);
     }
+    let intake = Intake {
+        spool: parts.conditions.log.spool_dir(),
+        body_bytes_max: config.body_bytes_max,
+        retention: Retention::Kept,
+    };
     let consumer = Arc::new(Consumer {
         server: parts.server.clone(),
         gate: Gate::new(Arc::clone(&parts.conditions), config.exchanges_max),
-        clients,
+        intakes: Intakes::new(intake, &clients),
+        clients: Clients::new(clients),
         signing: Arc::clone(&parts.signing),
         logging: Logging::new(parts.conditions.log.clone()),
         tunnels: Arc::clone(&parts.tunnels),
         keys: Arc::clone(&parts.conditions.keys),
         verdicts: Arc::clone(&parts.verdicts),
-        intake: Intake { spool: parts.conditions.log.spool_dir(), body_bytes_max: config.body_bytes_max },
         exchange_time_max: config.exchange_time_max,
         reporter: Arc::clone(&parts.reporter),
         running: TaskTracker::new(),
@@ -246,7 +255,7 @@ fn provider_side(
         log,
         keys: Arc::clone(&parts.conditions.keys),
         verdicts: Arc::clone(&parts.verdicts),
-        intake: Intake { spool, body_bytes_max: services.body_bytes_max() },
+        intake: Intake { spool, body_bytes_max: services.body_bytes_max(), retention: Retention::Kept },
         services,
         reporter: Arc::clone(&parts.reporter),
     };

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_evidence::verify::{self, LogRecord};
-use kogge_message_log::Reader;
+use kogge_message_log::{Found, Reader};
 use kogge_proto::digest::sha512;
 use kogge_proto::wire::log::body::Place;
 use kogge_security_server::clock;
@@ -17,9 +17,10 @@ fn assert_proven(instance: &Instance, server: &Running) {
     let snapshot = VerifiedSnapshot::verify(instance.registry.snapshot(), anchor, clock::now()).unwrap();
     let reader = Reader::open(&server.log_dir).unwrap();
     for found in server.records() {
-        let body = found.record.body.as_ref().map(|body| match body.place.as_ref().unwrap() {
-            Place::Inline(bytes) => bytes.to_vec(),
-            Place::File(name) => std::fs::read(reader.body_path(name).unwrap()).unwrap(),
+        let body = found.record.body.as_ref().and_then(|body| match body.place.as_ref().unwrap() {
+            Place::Inline(bytes) => Some(bytes.to_vec()),
+            Place::File(name) => Some(std::fs::read(reader.body_path(name).unwrap()).unwrap()),
+            Place::NotKept(_) => None,
         });
         let record = LogRecord {
             sequence: found.sequence,
@@ -79,6 +80,51 @@ async fn exchanges(transport: &'static str) {
     }
     consumer.stop().await;
     provider.stop().await;
+}
+
+/// One side keeps bodies and the other does not: what each log holds follows its own configuration, and both are proven.
+async fn bodies_not_kept(by: &Agency) {
+    let instance = Instance::new("h2").await;
+    for agency in [Agency::consumer(), Agency::provider()] {
+        instance.prepare(&agency);
+    }
+    instance.reconfigure(by, |config| {
+        let subsystem = format!("subsystem = \"{PORTAL}\"\n");
+        let service = format!("id = \"{PERSONS}\"\n");
+        config
+            .replace(&subsystem, &format!("{subsystem}keep_bodies = false\n"))
+            .replace(&service, &format!("{service}keep_bodies = false\n"))
+    });
+    let (instance, consumer, provider) = instance.start_two_servers().await;
+
+    let body: Bytes = (0..5 * 1024 * 1024).map(|place: u32| (place % 251) as u8).collect();
+    let answer = call(&consumer, "POST", "/echo", body.clone()).await;
+    assert!(answer.body == body, "the body came back altered");
+    assert_eq!(call(&consumer, "POST", "/echo", "small").await.body, "small");
+
+    assert_logged(&consumer, &provider, 2);
+    for (server, agency) in [(&consumer, Agency::consumer()), (&provider, Agency::provider())] {
+        let kept = agency.server != by.server;
+        let is_kept =
+            |found: &Found| !matches!(found.record.body.as_ref().unwrap().place, Some(Place::NotKept(_)));
+        assert!(server.records().iter().all(|found| is_kept(found) == kept), "{}", agency.server);
+        let files = |dir: &str| std::fs::read_dir(server.log_dir.join(dir)).unwrap().count();
+        assert_eq!((files("bodies"), files("spool")), (if kept { 2 } else { 0 }, 0), "{}", agency.server);
+        server.status_is("stamped", |status| status["unstamped"] == 0).await;
+        assert_proven(&instance, server);
+    }
+    consumer.stop().await;
+    provider.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_keeps_digests_only() {
+    bodies_not_kept(&Agency::consumer()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_keeps_digests_only() {
+    bodies_not_kept(&Agency::provider()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

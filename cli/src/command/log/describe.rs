@@ -77,7 +77,8 @@ fn body(found: &Found) -> String {
             let place = match &body.place {
                 Some(Place::Inline(_)) => "in the record".to_owned(),
                 Some(Place::File(name)) => format!("in the file bodies/{name}"),
-                None => "not kept".to_owned(),
+                Some(Place::NotKept(_)) => "not kept by the server's configuration".to_owned(),
+                None => "in an unknown place".to_owned(),
             };
             format!("{} bytes {place}, SHA-512 {}", body.length, hex::encode(&body.sha512))
         }
@@ -127,6 +128,7 @@ pub(super) fn as_json(found: &Found) -> Value {
                 Some(Place::File(name)) => Some(name),
                 _ => None,
             },
+            "kept": !matches!(&body.place, Some(Place::NotKept(_))),
         })),
         "signature": record.signature.as_ref().map(|signature| json!({
             "method": method(signature.method()),

@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use clap::{Args, ValueEnum};
 use kogge_evidence::container;
 use kogge_message_log::{Filter, Found, Reader};
@@ -35,6 +35,9 @@ pub(crate) struct ExportArgs {
     /// Export although there is no timestamp yet; such a container is not complete evidence
     #[arg(long)]
     unstamped: bool,
+    /// The body, where the server was configured not to keep it: it must be the one that was signed
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
     /// Where to write the container; replaced as a whole if it exists
     #[arg(long, value_name = "FILE.asice")]
     out: PathBuf,
@@ -107,7 +110,7 @@ fn one_of(mut matching: Vec<Found>, message_id: &str) -> anyhow::Result<Found> {
 }
 
 fn write(reader: &Reader, found: &Found, args: &ExportArgs) -> anyhow::Result<()> {
-    let mut body = body_file(reader, found)?;
+    let mut body = body_file(reader, found, args)?;
     kogge_durable::write_atomic_with(&args.out, false, |file: &mut File| {
         let mut buffered = BufWriter::new(file);
         let body = body.as_mut().map(|file| file as &mut dyn Read);
@@ -123,13 +126,50 @@ fn write(reader: &Reader, found: &Found, args: &ExportArgs) -> anyhow::Result<()
     })
 }
 
-fn body_file(reader: &Reader, found: &Found) -> anyhow::Result<Option<File>> {
-    let Some(Place::File(name)) = found.record.body.as_ref().and_then(|body| body.place.as_ref()) else {
-        return Ok(None);
+/// The file that the body is to be read from; none where it lies in the record or there is none.
+fn body_file(reader: &Reader, found: &Found, args: &ExportArgs) -> anyhow::Result<Option<File>> {
+    let place = found.record.body.as_ref().and_then(|body| body.place.as_ref());
+    let path = match (place, &args.body) {
+        (Some(Place::NotKept(_)), Some(given)) => {
+            check_given(found, given)?;
+            given.clone()
+        }
+        (Some(Place::NotKept(_)), None) => bail!(
+            "the log does not have the body of record {}: the server was configured not to keep it. \
+             Give the body that the information system or the register has with --body FILE",
+            found.sequence
+        ),
+        (_, Some(_)) => bail!("the log itself has all of record {}: leave --body out", found.sequence),
+        (Some(Place::File(name)), None) => {
+            reader.body_path(name).with_context(|| format!("{name:?} is not the name of a body file"))?
+        }
+        (Some(Place::Inline(_)) | None, None) => return Ok(None),
     };
-    let path = reader.body_path(name).with_context(|| format!("{name:?} is not the name of a body file"))?;
     let file = File::open(&path).with_context(|| format!("cannot read the body {}", path.display()))?;
     Ok(Some(file))
+}
+
+/// Whether the file holds the recorded body, before anything is written.
+fn check_given(found: &Found, given: &Path) -> anyhow::Result<()> {
+    let body = found.record.body.as_ref().context("the record has no body")?;
+    let cannot = || format!("cannot read the body {}", given.display());
+    let (digest, length) =
+        crate::digest::of_file(&mut File::open(given).with_context(cannot)?).with_context(cannot)?;
+    ensure!(
+        length == body.length,
+        "{} is not the body of record {}: it has {length} bytes, the signed one has {}",
+        given.display(),
+        found.sequence,
+        body.length
+    );
+    ensure!(
+        digest.as_bytes() == body.sha512,
+        "{} is not the body of record {}: its SHA-512 is {digest}, that of the signed one is {}",
+        given.display(),
+        found.sequence,
+        hex::encode(&body.sha512)
+    );
+    Ok(())
 }
 
 impl From<RoleArg> for Role {

@@ -1,7 +1,7 @@
 //! A whole message log: its structure on this thread, the evidence of each record on the others.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -13,12 +13,13 @@ use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_evidence::report::{Check, Outcome};
 use kogge_evidence::verify::{LogRecord, Records, Verdict};
 use kogge_message_log::{Damage, Found, LogError, Reader};
-use kogge_proto::digest::{Sha512, Sha512Hasher, sha512};
+use kogge_proto::digest::{Sha512, sha512};
 use kogge_proto::wire::log::Role;
 use kogge_proto::wire::log::body::Place;
 use serde_json::{Value, json};
 
 use super::{outcome, statement_json, statement_text};
+use crate::digest;
 use crate::failure::Failure;
 use crate::output;
 
@@ -151,21 +152,8 @@ fn check_records(
 fn body(reader: &Reader, found: &Found) -> Option<(Sha512, u64)> {
     match found.record.body.as_ref()?.place.as_ref()? {
         Place::Inline(bytes) => Some((sha512(bytes), bytes.len() as u64)),
-        Place::File(name) => digest(&mut File::open(reader.body_path(name)?).ok()?).ok(),
-    }
-}
-
-fn digest(file: &mut File) -> io::Result<(Sha512, u64)> {
-    let (mut hasher, mut length) = (Sha512Hasher::new(), 0);
-    let mut piece = vec![0; READ_BYTES];
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok((hasher.finish(), length)),
-            count => {
-                hasher.update(piece.get(..count).unwrap_or_default());
-                length += count as u64;
-            }
-        }
+        Place::File(name) => digest::of_file(&mut File::open(reader.body_path(name)?).ok()?).ok(),
+        Place::NotKept(_) => None,
     }
 }
 
@@ -309,5 +297,4 @@ fn workers() -> usize {
 
 /// Records waiting for a worker; enough to keep all busy, and with inline bodies never more than some MiB.
 const QUEUE_RECORDS: usize = 64;
-const READ_BYTES: usize = 64 * 1024;
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);

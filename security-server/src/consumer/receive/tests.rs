@@ -29,8 +29,9 @@ where
     B::Error: std::fmt::Display,
 {
     let dir = tempfile::tempdir().unwrap();
-    let intake = Intake { spool: dir.path().into(), body_bytes_max: 100 };
-    read(request, &"DEMO/GOV/1/SS1".parse().unwrap(), ID, &intake, deadline).await
+    let intake = Intake { spool: dir.path().into(), body_bytes_max: 100, retention: Retention::Kept };
+    let intakes = Intakes::new(intake, &[]);
+    read(request, &"DEMO/GOV/1/SS1".parse().unwrap(), ID, &intakes, deadline).await
 }
 
 async fn read_plain(method: &str, target: &str, headers: &[(&str, &str)]) -> Result<Received, ReceiveError> {

@@ -15,6 +15,7 @@ fn service(purposes: &[&str]) -> Service {
         tls_roots: None,
         time_max: defaults::SERVICE_TIME_MAX,
         body_bytes_max: 10,
+        retention: crate::body::Retention::Kept,
         purposes: purposes.iter().map(|&purpose| purpose.to_owned()).collect(),
         access: AccessRights::new(vec![right(&["GET"], "/persons/*"), right(&["POST"], "/queries")]),
     }
