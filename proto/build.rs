@@ -15,6 +15,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             ".kogge.tunnel.v1.Head.message",
             ".kogge.log.v1.MessageRecord.message",
             ".kogge.log.v1.Body.inline",
+            ".kogge.log.v1.StoredMessage.message",
+            ".kogge.log.v1.StoredBody.inline",
             ".kogge.evidence.v1.Material",
         ])
         .compile_fds(descriptors)?;

@@ -8,13 +8,12 @@ use std::io::{self, Read};
 
 use kogge_proto::digest::{Sha512, Sha512Hasher, sha512};
 use kogge_proto::time::UnixMillis;
+use kogge_proto::wire::evidence::Material;
 use kogge_proto::wire::log::body::Place;
-use kogge_proto::wire::log::entry::Kind;
 use kogge_proto::wire::log::{Body, MessageRecord, StampRecord};
 
+use crate::entry::Kind;
 use crate::layout::{Layout, parse_body_name, segment_name};
-use crate::material::{Collector, MaterialMap};
-use crate::reader::missing_material;
 use crate::scan::{Item, Scan, Step};
 use crate::stamps::{Covered, StampFinder};
 use crate::{Damage, Found, LogError, Reader};
@@ -54,8 +53,6 @@ impl Reader {
             let mut audit = Audit {
                 layout,
                 stamps: ahead,
-                materials: MaterialMap::default(),
-                collector: Collector::new(layout),
                 other_kinds,
                 covered,
                 last_root: if number == 1 { Root::Known(Vec::new()) } else { Root::Unknown },
@@ -75,8 +72,6 @@ impl Reader {
 struct Audit<'a> {
     layout: &'a Layout,
     stamps: StampFinder,
-    materials: MaterialMap,
-    collector: Collector,
     /// Sequences of entries that are no messages, ascending.
     other_kinds: Vec<u64>,
     covered: Covered,
@@ -114,41 +109,22 @@ impl Audit<'_> {
     }
 
     fn check(&mut self, item: Item, each: &mut dyn FnMut(Found)) -> Result<(), LogError> {
-        self.materials.note(&item);
         let Item { segment, offset, entry, .. } = item;
         let sequence = entry.sequence;
         match entry.kind {
-            Some(Kind::Message(record)) => {
+            Kind::Message(record) => {
                 self.check_body(&record, segment, offset)?;
-                each(self.find(record, sequence, UnixMillis(entry.time_ms), segment, offset)?);
+                let stamp = self.stamps.find(sequence)?;
+                let (time, material) = (UnixMillis(entry.time_ms), Material { items: entry.material });
+                each(Found { sequence, time, record: *record, material, stamp });
             }
-            Some(Kind::Stamp(stamp)) => {
+            Kind::Stamp(stamp) => {
                 self.check_stamp(&stamp, sequence, segment, offset);
                 self.other_kinds.push(sequence);
             }
-            Some(Kind::SegmentStart(_) | Kind::Material(_)) | None => self.other_kinds.push(sequence),
+            Kind::SegmentStart(_) | Kind::Material(_) | Kind::Name(_) => self.other_kinds.push(sequence),
         }
         Ok(())
-    }
-
-    /// The record with what there is of its material.
-    fn find(
-        &mut self,
-        record: MessageRecord,
-        sequence: u64,
-        time: UnixMillis,
-        segment: u64,
-        offset: u64,
-    ) -> Result<Found, LogError> {
-        let signature = record.signature.clone().unwrap_or_default();
-        let materials = &self.materials;
-        let place = |digest: &[u8]| Ok(materials.offset(segment, digest));
-        let (material, missing) = self.collector.collect(segment, &signature, place)?;
-        for digest in missing {
-            self.report("log.material", segment, offset, missing_material(&digest));
-        }
-        let stamp = self.stamps.find(sequence)?;
-        Ok(Found { sequence, time, record, material, stamp })
     }
 
     fn check_body(&mut self, record: &MessageRecord, segment: u64, offset: u64) -> Result<(), LogError> {

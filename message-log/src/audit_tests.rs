@@ -6,7 +6,10 @@ use crate::fixture::*;
 use crate::{Damage, MessageLog, NewBody, NewBodyPlace, NewMessage, Options, Reader};
 use kogge_proto::digest::{sha256, sha512};
 use kogge_proto::wire::log::entry::Kind;
-use kogge_proto::wire::log::{Entry, StampRecord};
+use kogge_proto::wire::log::{Entry, StampRecord, StoredMessage};
+
+use crate::frame::Mask;
+use crate::stored;
 use prost::Message;
 
 /// A log of three small segments with stamps and a body file.
@@ -80,16 +83,42 @@ fn payloads(file: &Path) -> Vec<Vec<u8>> {
     payloads
 }
 
+/// What a segment's checksums are masked with.
+fn mask_of(payloads: &[Vec<u8>]) -> Mask {
+    match Entry::decode(payloads[0].as_slice()).unwrap().kind {
+        Some(Kind::SegmentStart(start)) => Mask(start.checksum_mask),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Writes a segment's frames with correct checksums, as somebody with a motive would.
-fn write_payloads(file: &Path, payloads: &[Vec<u8>]) {
+fn write_payloads(file: &Path, payloads: &[Vec<u8>], mask: Mask) {
     let mut bytes = Vec::new();
-    for payload in payloads {
+    for (number, payload) in payloads.iter().enumerate() {
+        let mask = if number == 0 { Mask::NONE } else { mask };
         bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
-        bytes.extend_from_slice(&crc32c::crc32c(payload).to_le_bytes());
+        bytes.extend_from_slice(&mask.checksum(payload).to_le_bytes());
         bytes.extend_from_slice(payload);
     }
     std::fs::write(file, bytes).unwrap();
 }
+
+/// Changes the stamp in an entry.
+fn change_stamp(entry: &mut Entry, change: impl FnOnce(&mut StampRecord)) {
+    let Some(Kind::Stamp(stored)) = entry.kind.take() else { panic!("no stamp") };
+    let mut stamp = stored::restore_stamp(stored).unwrap();
+    change(&mut stamp);
+    entry.kind = Some(Kind::Stamp(stored::stamp(stamp)));
+}
+
+/// Numbers of the entries in the log of [`after_change`]: start, two items of material, three names, request 0, two items, three names, request 1, a
+/// name, requests 2 and 3, stamp, requests 4 and 5.
+const MATERIAL: usize = 1;
+const NAME: usize = 3;
+const REQUEST_1: usize = 12;
+const REQUEST_2: usize = 14;
+const REQUEST_3: usize = 15;
+const STAMP: usize = 16;
 
 /// What an audit says after the payloads of the first segment were changed and their checksums made right.
 fn after_change(change: impl FnOnce(&mut Vec<Vec<u8>>)) -> Vec<&'static str> {
@@ -101,44 +130,68 @@ fn after_change(change: impl FnOnce(&mut Vec<Vec<u8>>)) -> Vec<&'static str> {
     log.close();
     let file = last_segment(dir.path());
     let mut changed = payloads(&file);
+    let mask = mask_of(&changed);
     change(&mut changed);
-    write_payloads(&file, &changed);
+    write_payloads(&file, &changed, mask);
     damages(dir.path()).into_iter().map(|damage| damage.check).collect()
 }
 
 #[test]
 fn changes_with_right_checksums_break_the_chain() {
     assert_eq!(after_change(|_| ()), [] as [&str; 0]);
-    // Entries: start, two items of material, request 0, two items, requests 1 to 3, stamp, requests 4 and 5.
-    assert_eq!(after_change(|payloads| drop(payloads.remove(7))), ["log.sequence"]);
-    assert_eq!(after_change(|payloads| payloads.swap(7, 8)), ["log.sequence"; 3]);
-    assert_eq!(after_change(|payloads| payloads.insert(7, payloads[7].clone())), ["log.sequence"]);
-    let alter = |payloads: &mut Vec<Vec<u8>>| {
-        let text = payloads[7].windows(9).position(|window| window == b"persons?n").unwrap();
-        payloads[7][text] = b'P';
-    };
-    assert_eq!(after_change(alter), ["log.chain"]);
-    let other_certificate = |payloads: &mut Vec<Vec<u8>>| {
-        let text = payloads[1].windows(11).position(|window| window == b"certificate").unwrap();
-        payloads[1][text] = b'C';
-    };
+    assert_eq!(after_change(|payloads| drop(payloads.remove(REQUEST_2))), ["log.sequence"]);
+    assert_eq!(after_change(|payloads| payloads.swap(REQUEST_2, REQUEST_3)), ["log.sequence"; 3]);
     assert_eq!(
-        after_change(other_certificate),
-        ["log.chain", "log.material", "log.material", "log.material"]
+        after_change(|payloads| payloads.insert(REQUEST_2, payloads[REQUEST_2].clone())),
+        ["log.sequence"]
     );
-    assert_eq!(after_change(|payloads| payloads[9].truncate(50)), ["log.frame"]);
-    assert_eq!(after_change(|payloads| drop(payloads.remove(0))), ["log.frame", "log.sequence"]);
+    let alter = |number: usize, from: &'static [u8], to: u8| {
+        move |payloads: &mut Vec<Vec<u8>>| {
+            let at = payloads[number].windows(from.len()).position(|window| window == from).unwrap();
+            payloads[number][at] = to;
+        }
+    };
+    assert_eq!(after_change(alter(REQUEST_2, b"persons?n", b'P')), ["log.chain"]);
+    assert_eq!(after_change(alter(MATERIAL, b"certificate", b'C')), ["log.chain"]);
+    assert_eq!(after_change(alter(NAME, b"client", b'C')), ["log.chain"]);
+    assert_eq!(after_change(|payloads| payloads[STAMP].truncate(50)), ["log.frame"]);
+    assert_eq!(after_change(|payloads| payloads[REQUEST_2].truncate(50)), ["log.frame"]);
+    // And nothing stands where records say that it does.
+    let without_start = after_change(|payloads| drop(payloads.remove(0)));
+    assert_eq!(without_start[..2], ["log.frame", "log.sequence"]);
+}
+
+#[test]
+fn a_record_that_refers_to_what_is_not_there_is_found() {
+    let refer = |change: fn(&mut StoredMessage)| {
+        after_change(move |payloads| {
+            payloads.truncate(REQUEST_1 + 1);
+            let mut entry = Entry::decode(payloads[REQUEST_1].as_slice()).unwrap();
+            let Some(Kind::Message(stored)) = &mut entry.kind else { panic!("no message") };
+            change(stored);
+            payloads[REQUEST_1] = entry.encode_to_vec();
+        })
+    };
+    assert_eq!(refer(|_| ()), [] as [&str; 0]);
+    assert_eq!(refer(|stored| stored.names[1] += 1), ["log.material"]);
+    assert_eq!(refer(|stored| stored.names[0] = stored.material[0]), ["log.material"]);
+    assert_eq!(refer(|stored| stored.material[0] = stored.names[0]), ["log.material"]);
+    assert_eq!(refer(|stored| stored.material[1] = 1 << 40), ["log.material"]);
+    assert_eq!(refer(|stored| stored.names.truncate(2)), ["log.frame"]);
+    assert_eq!(refer(|stored| stored.signature = None), ["log.frame"]);
+    assert_eq!(refer(|stored| stored.body.as_mut().unwrap().place = None), ["log.frame"]);
+    assert_eq!(refer(|stored| stored.request_id.push('x')), [] as [&str; 0]);
+    assert_eq!(refer(|stored| stored.request_uuid.push(1)), ["log.frame"]);
 }
 
 #[test]
 fn stamps_over_what_is_no_message_and_out_of_line_are_found() {
     let restamp = |change: fn(&mut StampRecord)| {
         after_change(move |payloads| {
-            payloads.truncate(10);
-            let mut entry = Entry::decode(payloads[9].as_slice()).unwrap();
-            let Some(Kind::Stamp(stamp)) = &mut entry.kind else { panic!("no stamp") };
-            change(stamp);
-            payloads[9] = entry.encode_to_vec();
+            payloads.truncate(STAMP + 1);
+            let mut entry = Entry::decode(payloads[STAMP].as_slice()).unwrap();
+            change_stamp(&mut entry, change);
+            payloads[STAMP] = entry.encode_to_vec();
         })
     };
     assert_eq!(restamp(|_| ()), [] as [&str; 0]);
@@ -157,13 +210,14 @@ fn stamps_over_what_is_no_message_and_out_of_line_are_found() {
 fn a_stamp_that_stands_in_for_a_removed_batch_is_found() {
     let stand_in = |change: fn(&mut StampRecord)| {
         after_change(move |payloads| {
-            payloads.truncate(10);
-            let mut entry = Entry::decode(payloads[9].as_slice()).unwrap();
-            entry.previous_sha256 = sha256(&payloads[9]).0.to_vec();
+            payloads.truncate(STAMP + 1);
+            let mut entry = Entry::decode(payloads[STAMP].as_slice()).unwrap();
+            entry.previous_sha256 = sha256(&payloads[STAMP]).0.to_vec();
             entry.sequence += 1;
-            let Some(Kind::Stamp(stamp)) = &mut entry.kind else { panic!("no stamp") };
-            stamp.previous_root = std::mem::replace(&mut stamp.root, vec![7; 32]);
-            change(stamp);
+            change_stamp(&mut entry, |stamp| {
+                stamp.previous_root = std::mem::replace(&mut stamp.root, vec![7; 32]);
+                change(stamp);
+            });
             payloads.push(entry.encode_to_vec());
         })
     };
@@ -179,7 +233,7 @@ fn an_audit_goes_on_behind_the_damage() {
     let first = dir.path().join("segments/0000000001.log");
     let mut bytes = std::fs::read(&first).unwrap();
     let end = content_end(&first);
-    bytes[end - 700] ^= 1;
+    bytes[end - 60] ^= 1;
     std::fs::write(&first, bytes).unwrap();
     let mut reader = Reader::open(dir.path()).unwrap();
     reader.manner.patience = 0;
@@ -188,6 +242,29 @@ fn an_audit_goes_on_behind_the_damage() {
     assert_eq!(damages.len(), 1, "{damages:?}");
     assert!(found.len() >= 7, "{}", found.len());
     assert!(found.iter().filter(|record| record.stamp.is_some()).count() >= 4);
+}
+
+/// A segment's checksums hang on its first frame. One that cannot be read must not take the others with it.
+#[test]
+fn a_segment_whose_start_is_broken_is_still_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    append_requests(&log, 0..4);
+    log.close();
+    let file = last_segment(dir.path());
+    let whole = std::fs::read(&file).unwrap();
+    let start_end = 8 + payloads(&file)[0].len();
+    for at in (0..start_end).step_by(3) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        std::fs::write(&file, &bytes).unwrap();
+        let mut reader = Reader::open(dir.path()).unwrap();
+        reader.manner.patience = 0;
+        let mut found = 0;
+        let damages = reader.audit(&mut |_| found += 1).unwrap();
+        assert_eq!((damages.len(), found), (1, 4), "{at}: {damages:?}");
+        assert_eq!(damages[0].offset, 0);
+    }
 }
 
 #[test]
@@ -199,6 +276,7 @@ fn damage_without_end_ends_the_audit() {
     // Each frame has a right checksum and no entry.
     let mut broken = payloads(&file);
     broken.extend((0..2000).map(|_| vec![0xff; 3]));
-    write_payloads(&file, &broken);
+    let mask = mask_of(&broken);
+    write_payloads(&file, &broken, mask);
     assert_eq!(damages(dir.path()).len(), crate::audit::DAMAGES_MAX);
 }

@@ -2,10 +2,10 @@
 
 use kogge_proto::digest::Sha256;
 use kogge_proto::time::UnixMillis;
-use kogge_proto::wire::log::Entry;
-use kogge_proto::wire::log::entry::Kind;
 
-use crate::frame;
+use crate::entry::Entry;
+use crate::frame::{self, Mask};
+use crate::stored;
 
 /// Where a chain stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,21 +24,22 @@ impl Chain {
         self.sequence.saturating_add(1)
     }
 
-    /// The entry that comes next. `durable` is the newest synced entry's sequence.
-    pub(crate) fn entry(&self, time: UnixMillis, durable: u64, kind: Kind) -> Entry {
-        Entry {
-            sequence: self.next(),
-            previous_sha256: self.hash.0.to_vec(),
-            time_ms: time.0,
-            durable_sequence: durable,
-            kind: Some(kind),
-        }
-    }
-
-    /// Appends the frame of an entry made by [`Chain::entry`] to `out` and moves on to it.
-    pub(crate) fn append(&mut self, out: &mut Vec<u8>, entry: &Entry) {
-        self.hash = frame::append(out, entry);
-        self.sequence = entry.sequence;
+    /// Appends the frame of the next entry to `out` and moves on to it. `durable` is the newest synced entry's sequence, `kind` appends what the entry says.
+    pub(crate) fn append(
+        &mut self,
+        out: &mut Vec<u8>,
+        mask: Mask,
+        time: UnixMillis,
+        durable: u64,
+        kind: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let sequence = self.next();
+        let previous = self.hash;
+        self.hash = frame::append(out, mask, |out| {
+            stored::head(out, sequence, &previous, time.0, sequence.saturating_sub(durable));
+            kind(out);
+        });
+        self.sequence = sequence;
     }
 
     /// Why the entry does not follow, as check name and reason.
@@ -48,7 +49,7 @@ impl Chain {
             let found = entry.sequence;
             return Err(("log.sequence", format!("entry {expected} is expected, entry {found} is here")));
         }
-        if entry.previous_sha256 != self.hash.0 {
+        if entry.previous_sha256 != Some(self.hash) {
             let before = self.sequence;
             return Err(("log.chain", format!("entry {expected} was not written after this entry {before}")));
         }

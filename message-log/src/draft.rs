@@ -1,19 +1,21 @@
 //! A group in the making: which records fit, and their frames.
 
 use std::collections::HashSet;
-use std::mem::take;
 
 use kogge_proto::digest::Sha256;
 use kogge_proto::time::UnixMillis;
-use kogge_proto::wire::log::body::Place;
 use kogge_proto::wire::log::entry::Kind;
-use kogge_proto::wire::log::{MaterialItem, StampRecord};
+use kogge_proto::wire::log::{Entry, MaterialItem, Name};
+use prost::Message;
 
 use crate::bodies::Moved;
 use crate::chain::Chain;
-use crate::index::Note;
+use crate::index::{Note, Noted};
+use crate::interned::Interned;
 use crate::layout::{Layout, body_name};
-use crate::prepared::Prepared;
+use crate::prepared::{Prepared, PreparedStamp, Shared};
+use crate::segment::Segment;
+use crate::stored::message_kind;
 use crate::window::RequestKey;
 use crate::writer::tell;
 use crate::{Acknowledge, AppendError, Durability, Incarnation, Receipt};
@@ -50,11 +52,12 @@ pub(crate) struct Draft {
     /// Newest entry that was durable when the draft was begun.
     durable: u64,
     incarnation: Incarnation,
-    pub(crate) materials: HashSet<Sha256>,
+    /// What the frames add to what the segment holds.
+    pub(crate) interned: Interned,
     requests: HashSet<RequestKey>,
     pub(crate) moved: Vec<Moved>,
     pub(crate) waiting: Vec<Waiting>,
-    /// What the index keeps of the entries.
+    /// What the index keeps of the entries; offsets count from the segment's beginning.
     pub(crate) notes: Vec<Note>,
 }
 
@@ -66,7 +69,7 @@ impl Draft {
             chain,
             durable: durable.sequence,
             incarnation,
-            materials: HashSet::new(),
+            interned: Interned::default(),
             requests: HashSet::new(),
             moved: Vec::new(),
             waiting: Vec::new(),
@@ -88,45 +91,73 @@ impl Draft {
         self.requests.contains(&key)
     }
 
-    /// Adds a message with the material that the segment does not hold yet. Moves a spooled body to its final name.
+    /// Adds a message, and before it what it refers to and the segment does not hold yet. Moves a spooled body to its final name.
     pub(crate) fn add_message(
         &mut self,
-        mut prepared: Prepared,
-        in_segment: &HashSet<Sha256>,
+        prepared: Prepared,
+        segment: &Segment,
         time: UnixMillis,
         layout: &Layout,
         acknowledge: Acknowledge,
     ) {
-        prepared
-            .material
-            .retain(|(digest, _)| !in_segment.contains(digest) && !self.materials.contains(digest));
-        let sequence = self.chain.next() + prepared.material.len() as u64;
+        if let Err(error) = self.add_shared(&prepared, segment, time) {
+            return tell(acknowledge, Err(error));
+        }
         if let Some(spooled) = &prepared.spooled {
-            let name = body_name(sequence);
-            match Moved::rename(layout, &spooled.path, &name) {
+            match Moved::rename(layout, &spooled.path, &body_name(self.chain.next())) {
                 Ok(moved) => self.moved.push(moved),
                 Err(error) => return tell(acknowledge, Err(error)),
             }
-            if let Some(body) = &mut prepared.record.body {
-                body.place = Some(Place::File(name));
+        }
+        let Prepared { fixed, names, named, keys, key, durability, .. } = prepared;
+        let place =
+            |shared: Shared<'_>| shared.place([&segment.interned, &self.interned]).unwrap_or_default();
+        let names = names.each_ref().map(|name| place(Shared::Name(name)));
+        let material: Vec<u64> = named
+            .iter()
+            .map(|digest| digest.as_ref().map_or(0, |digest| place(Shared::Material(digest))))
+            .collect();
+        self.push(segment, time, Noted::Message(keys, key), |out| {
+            message_kind(out, &fixed, &names, &material);
+        });
+        self.requests.extend(key);
+        self.wait(Effect::Message(key), time, durability, acknowledge);
+    }
+
+    /// Adds what the message refers to and the segment does not hold yet.
+    fn add_shared(
+        &mut self,
+        prepared: &Prepared,
+        segment: &Segment,
+        time: UnixMillis,
+    ) -> Result<(), AppendError> {
+        let is_there =
+            |digest: &_| Shared::Material(digest).place([&segment.interned, &self.interned]).is_some();
+        for (digest, der) in prepared.missing_material(is_there)? {
+            let item = Kind::Material(MaterialItem { der: der.to_vec() });
+            let offset = self.push_kind(segment, time, Noted::Other, item);
+            self.interned.add_material(digest, offset);
+        }
+        for text in &prepared.names {
+            if Shared::Name(text).place([&segment.interned, &self.interned]).is_none() {
+                let offset =
+                    self.push_kind(segment, time, Noted::Other, Kind::Name(Name { text: text.clone() }));
+                self.interned.add_name(text, offset);
             }
         }
-        for (digest, der) in take(&mut prepared.material) {
-            self.push(time, Kind::Material(MaterialItem { der }));
-            self.materials.insert(digest);
-        }
-        self.requests.extend(prepared.key);
-        self.push(time, Kind::Message(prepared.record));
-        self.wait(Effect::Message(prepared.key), time, prepared.durability, acknowledge);
+        Ok(())
     }
 
     /// Adds a stamp.
-    pub(crate) fn add_stamp(&mut self, stamp: StampRecord, time: UnixMillis, acknowledge: Acknowledge) {
-        let effect = Effect::Stamp {
-            leaves: stamp.leaves.iter().map(|leaf| leaf.sequence).collect(),
-            root: Sha256::from_slice(&stamp.root),
-        };
-        self.push(time, Kind::Stamp(stamp));
+    pub(crate) fn add_stamp(
+        &mut self,
+        stamp: PreparedStamp,
+        segment: &Segment,
+        time: UnixMillis,
+        acknowledge: Acknowledge,
+    ) {
+        let PreparedStamp { stored, effect, noted, .. } = stamp;
+        self.push_kind(segment, time, noted, Kind::Stamp(stored));
         self.wait(effect, time, Durability::Now, acknowledge);
     }
 
@@ -136,9 +167,23 @@ impl Draft {
         self.waiting.push(Waiting { receipt, effect, durability, acknowledge: Some(acknowledge) });
     }
 
-    fn push(&mut self, time: UnixMillis, kind: Kind) {
-        let entry = self.chain.entry(time, self.durable, kind);
-        self.notes.push(Note::of(&entry, self.frames.len() as u64));
-        self.chain.append(&mut self.frames, &entry);
+    fn push_kind(&mut self, segment: &Segment, time: UnixMillis, noted: Noted, kind: Kind) -> u64 {
+        let entry = Entry { kind: Some(kind), ..Entry::default() };
+        // The other fields are blank, and a blank field is not encoded.
+        self.push(segment, time, noted, |out| out.extend_from_slice(&entry.encode_to_vec()))
+    }
+
+    /// Adds an entry; returns where its frame will stand in the segment.
+    fn push(
+        &mut self,
+        segment: &Segment,
+        time: UnixMillis,
+        noted: Noted,
+        kind: impl FnOnce(&mut Vec<u8>),
+    ) -> u64 {
+        let offset = segment.tail + self.frames.len() as u64;
+        self.chain.append(&mut self.frames, segment.mask, time, self.durable, kind);
+        self.notes.push(Note { sequence: self.chain.sequence, offset, time, kind: noted });
+        offset
     }
 }

@@ -8,7 +8,7 @@
 //! - acknowledged ⇒ frame and body synced, and every earlier frame too; acknowledged as [`Durability::WithNext`] ⇒ frame written, and every earlier one;
 //! - a record that follows another is never there without it;
 //! - sequence n+1 carries the SHA-256 of entry n's payload, over all segments;
-//! - a segment holds every certificate and OCSP response that its records refer to, before the first record that does;
+//! - a segment holds every certificate, OCSP response and name that its records refer to, before the first record that does;
 //! - nothing in `index/` is needed to find or prove an acknowledged record.
 //!
 //! Deliberately absent: a runtime, the network, what signatures mean.
@@ -20,16 +20,17 @@ mod bodies;
 mod chain;
 mod disk;
 mod draft;
+mod entry;
 mod error;
 mod failing;
 mod frame;
 mod incarnation;
 mod index;
+mod interned;
 mod layout;
 mod live;
 mod log;
 mod lookup;
-mod material;
 mod message;
 mod prepared;
 mod queue;
@@ -37,9 +38,11 @@ mod read;
 mod reader;
 mod recovery;
 mod reindex;
+mod resolve;
 mod scan;
 mod segment;
 mod stamps;
+mod stored;
 mod unstamped;
 mod window;
 mod writer;

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use kogge_proto::wire::log::Entry;
-use prost::Message as _;
-
+use crate::entry::Entry;
 use crate::index::{Field, Fingerprint, MemoryIndex, Outline, Probe, RowsError, Stretch, Summary};
-use crate::material::{Collector, MaterialMap};
 use crate::read::{Piece, SegmentReader};
 use crate::reader::Message;
+use crate::resolve::Meaning;
 use crate::scan::{Item, Scan};
 use crate::stamps::Stamps;
 use crate::{Filter, Found, LogError, Reader};
@@ -38,7 +36,6 @@ enum LookupError {
 /// One query.
 pub(crate) struct Lookup<'a> {
     reader: &'a Reader,
-    collector: Collector,
     stamps: Stamps,
     whole: Option<WholeSegments>,
     /// The last record that was handed over.
@@ -50,13 +47,11 @@ struct WholeSegments {
     scan: Scan,
     /// Read already, of a segment that was not asked for yet.
     ahead: Option<Box<Item>>,
-    materials: MaterialMap,
 }
 
 impl<'a> Lookup<'a> {
     pub(crate) fn new(reader: &'a Reader) -> Self {
-        let collector = Collector::new(&reader.layout);
-        Self { reader, collector, stamps: Stamps::default(), whole: None, done: 0 }
+        Self { reader, stamps: Stamps::default(), whole: None, done: 0 }
     }
 
     /// Records that pass the filter, in order, handed to `each` until it returns false.
@@ -90,7 +85,7 @@ impl<'a> Lookup<'a> {
     pub(crate) fn get(self, sequence: u64) -> Result<Option<Found>, LogError> {
         if let Some((segment, stretch)) = self.reader.place_in_memory(sequence) {
             let Some(stretch) = stretch else { return Ok(None) };
-            return self.get_at(segment, stretch, sequence, None);
+            return self.get_at(segment, stretch, sequence);
         }
         let Some(segment) = self.reader.segment_of(sequence)? else { return Ok(None) };
         let outline = match self.reader.known(segment) {
@@ -105,7 +100,7 @@ impl<'a> Lookup<'a> {
             },
         };
         match outline.stretch_of(sequence) {
-            Some(stretch) => self.get_at(segment, stretch, sequence, Some(&outline)),
+            Some(stretch) => self.get_at(segment, stretch, sequence),
             None => Ok(None),
         }
     }
@@ -168,11 +163,10 @@ impl<'a> Lookup<'a> {
             let bytes = if groups_follow { WINDOW_BYTES_MAX } else { (end - offset).min(WINDOW_BYTES_MAX) };
             frames.move_to(offset, bytes);
             while frames.offset < end {
-                let at = frames.offset;
                 let entry = self.next_entry(&mut frames, sequence)?;
                 sequence += 1;
-                let Some(message) = Message::admitted_entry(entry, segment, at, filter) else { continue };
-                if message.sequence > self.done && !self.hand_over(message, Some(outline), each)? {
+                let Some(message) = Message::admitted_entry(entry, segment, filter) else { continue };
+                if message.sequence > self.done && !self.hand_over(message, each)? {
                     return Ok(false);
                 }
             }
@@ -185,36 +179,24 @@ impl<'a> Lookup<'a> {
         let path = self.reader.layout.segment(segment);
         let piece = frames.next().map_err(LogError::io("read", &path))?;
         let Piece::Frame(frame) = piece else { return Err(disagrees(segment).into()) };
-        let entry = Entry::decode(frame.payload).ok().filter(|entry| entry.sequence == sequence);
-        Ok(entry.ok_or_else(|| disagrees(segment))?)
+        match frames.interpret(frame).map_err(LogError::io("read", &path))? {
+            Meaning::Entry(entry) if entry.sequence == sequence => Ok(*entry),
+            // If it is the segment that is at fault, reading all of it says so.
+            Meaning::Entry(_) | Meaning::Incomplete(..) | Meaning::None(_) => Err(disagrees(segment).into()),
+        }
     }
 
-    fn hand_over(
-        &mut self,
-        message: Message,
-        outline: Option<&Outline>,
-        each: &mut dyn FnMut(Found) -> bool,
-    ) -> Result<bool, LogError> {
+    fn hand_over(&mut self, message: Message, each: &mut dyn FnMut(Found) -> bool) -> Result<bool, LogError> {
         let sequence = message.sequence;
-        let found = self.found(message, outline)?;
+        let found = self.found(message)?;
         self.done = sequence;
         Ok(each(found))
     }
 
-    /// The message with its stamp and material. Without an outline, the segment must be in memory.
-    fn found(&mut self, message: Message, outline: Option<&Outline>) -> Result<Found, LogError> {
-        let reader = self.reader;
-        let stamp = self.stamps.find(reader, message.segment, message.sequence)?;
-        message.found(&mut self.collector, stamp, |segment, digest| {
-            let known = match outline {
-                Some(outline) => outline.material(digest),
-                None => reader.material_in_memory(segment, digest),
-            };
-            match known {
-                Some(offset) => Ok(Some(offset)),
-                None => material_by_reading(reader, segment, digest),
-            }
-        })
+    /// The message with its stamp.
+    fn found(&mut self, message: Message) -> Result<Found, LogError> {
+        let stamp = self.stamps.find(self.reader, message.segment, message.sequence)?;
+        Ok(message.found(stamp))
     }
 
     /// Reads a whole segment. Returns whether to go on.
@@ -230,12 +212,7 @@ impl<'a> Lookup<'a> {
                 continue;
             }
             let Some(message) = Message::admitted(*item, filter) else { continue };
-            let sequence = message.sequence;
-            let stamp = self.stamps.find(self.reader, segment, sequence)?;
-            let place = |segment, digest: &[u8]| Ok(whole.materials.offset(segment, digest));
-            let found = message.found(&mut self.collector, stamp, place)?;
-            self.done = sequence;
-            if !each(found) {
+            if !self.hand_over(message, each)? {
                 return Ok(false);
             }
         }
@@ -244,21 +221,13 @@ impl<'a> Lookup<'a> {
     }
 
     /// The message among the entries of a stretch.
-    fn get_at(
-        mut self,
-        segment: u64,
-        stretch: Stretch,
-        sequence: u64,
-        outline: Option<&Outline>,
-    ) -> Result<Option<Found>, LogError> {
+    fn get_at(mut self, segment: u64, stretch: Stretch, sequence: u64) -> Result<Option<Found>, LogError> {
         let outcome = self.entry_at(segment, stretch, sequence);
         match outcome {
-            Ok((entry, offset)) => {
-                match Message::admitted_entry(entry, segment, offset, &Filter::default()) {
-                    Some(message) => self.found(message, outline).map(Some),
-                    None => Ok(None),
-                }
-            }
+            Ok(entry) => match Message::admitted_entry(entry, segment, &Filter::default()) {
+                Some(message) => self.found(message).map(Some),
+                None => Ok(None),
+            },
             Err(LookupError::Log(error)) => Err(error),
             Err(LookupError::Rows(error)) => {
                 self.reader.report(segment, error);
@@ -267,7 +236,7 @@ impl<'a> Lookup<'a> {
         }
     }
 
-    fn entry_at(&self, segment: u64, stretch: Stretch, wanted: u64) -> Result<(Entry, u64), LookupError> {
+    fn entry_at(&self, segment: u64, stretch: Stretch, wanted: u64) -> Result<Entry, LookupError> {
         let path = self.reader.layout.segment(segment);
         let mut frames = SegmentReader::open(&self.reader.layout, segment, stretch.offset)
             .map_err(LogError::io("open", &path))?;
@@ -278,8 +247,7 @@ impl<'a> Lookup<'a> {
                 return Err(disagrees(segment).into());
             }
         }
-        let offset = frames.offset;
-        self.next_entry(&mut frames, wanted).map(|entry| (entry, offset))
+        self.next_entry(&mut frames, wanted)
     }
 
     fn get_whole(mut self, segment: u64, sequence: u64) -> Result<Option<Found>, LogError> {
@@ -289,9 +257,7 @@ impl<'a> Lookup<'a> {
                 continue;
             }
             let Some(message) = Message::admitted(*item, &Filter::default()) else { return Ok(None) };
-            let stamp = self.stamps.find(self.reader, segment, sequence)?;
-            let place = |segment, digest: &[u8]| Ok(whole.materials.offset(segment, digest));
-            return message.found(&mut self.collector, stamp, place).map(Some);
+            return self.found(message).map(Some);
         }
         Ok(None)
     }
@@ -308,7 +274,7 @@ impl WholeSegments {
             return Ok(former);
         }
         let scan = reader.scan_from(segment)?;
-        Ok(Self { scan, ahead: None, materials: MaterialMap::default() })
+        Ok(Self { scan, ahead: None })
     }
 
     /// The next entry of this segment.
@@ -322,7 +288,6 @@ impl WholeSegments {
             self.ahead = Some(item);
             return Ok(None);
         }
-        self.materials.note(&item);
         Ok(Some(item))
     }
 }
@@ -345,13 +310,6 @@ fn probes(filter: &Filter) -> Vec<Probe> {
 fn follow_each_other(groups: &[u32]) -> impl Iterator<Item = (bool, u32)> {
     let next = groups.iter().skip(1).map(Some).chain([None]);
     groups.iter().zip(next).map(|(group, next)| (next.is_some_and(|next| *next == group + 1), *group))
-}
-
-/// Where a certificate or OCSP response stands, by reading the segment.
-fn material_by_reading(reader: &Reader, segment: u64, digest: &[u8]) -> Result<Option<u64>, LogError> {
-    let mut whole = WholeSegments::at(None, reader, segment)?;
-    while whole.next_of(segment)?.is_some() {}
-    Ok(whole.materials.offset(segment, digest))
 }
 
 fn disagrees(segment: u64) -> RowsError {

@@ -151,12 +151,3 @@ impl Filter {
         self.from.is_none_or(|from| from <= time) && self.to.is_none_or(|to| time < to)
     }
 }
-
-/// The digests of the certificates and OCSP responses that a signature names. Of wrong length where the signature is malformed.
-pub(crate) fn named_material(signature: &Signature) -> impl Iterator<Item = &[u8]> {
-    [&signature.certificate_sha256, &signature.ocsp_sha256]
-        .into_iter()
-        .chain(&signature.issuer_sha256)
-        .map(Vec::as_slice)
-        .filter(|digest| !digest.is_empty())
-}

@@ -1,29 +1,37 @@
-//! A message as its caller's thread leaves it to the writer: checked, with all that can be done without knowing its place in the log.
+//! A message as its caller's thread leaves it to the writer: checked, and encoded as far as that can be done without knowing its place in the log.
 
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use kogge_proto::digest::{Sha256, sha256};
 use kogge_proto::limits::{INLINE_BODY_BYTES_MAX, MATERIAL_ITEM_BYTES_MAX, MATERIAL_ITEMS_MAX};
+use kogge_proto::wire::evidence::{Material, Signature};
 use kogge_proto::wire::log::body::Place;
-use kogge_proto::wire::log::{Body, Direction, MessageRecord, NotKept, Role, StampRecord};
+use kogge_proto::wire::log::{Body, Direction, MessageRecord, NotKept, Role, StampRecord, StoredStamp};
 use prost::Message;
 
+use crate::draft::Effect;
 use crate::frame::{HEADER_BYTES, PAYLOAD_BYTES_MAX};
-use crate::layout::body_name;
-use crate::message::named_material;
+use crate::index::{Keys, Noted};
+use crate::interned::Interned;
+use crate::stored::{self, HEAD_BYTES_MAX};
 use crate::window::RequestKey;
 use crate::{AppendError, Durability, NewBody, NewBodyPlace, NewMessage, Receipt};
 
-/// What an entry adds to its kind: sequences, time, previous hash, tags and lengths; rounded up.
-const ENTRY_BYTES: usize = 128;
+/// Longest text form of a client, a service or a server: far above what identifiers can have.
+const NAME_BYTES_MAX: usize = 16 * 1024;
 
 /// A message whose record can be logged.
 pub(crate) struct Prepared {
-    pub(crate) record: MessageRecord,
+    /// The stored record without references.
+    pub(crate) fixed: Vec<u8>,
+    /// Client, service, peer server.
+    pub(crate) names: [String; 3],
+    /// Digests that the signature names: certificate, OCSP response, issuers; `None` where it names none.
+    pub(crate) named: Vec<Option<Sha256>>,
+    offered: Material,
     pub(crate) spooled: Option<Spooled>,
-    /// What the signature names, each once.
-    pub(crate) material: Vec<(Sha256, Vec<u8>)>,
+    pub(crate) keys: Keys,
     pub(crate) key: Option<RequestKey>,
     pub(crate) durability: Durability,
     pub(crate) follows: Option<Receipt>,
@@ -43,78 +51,136 @@ impl Prepared {
         if message.role == Role::Unspecified || message.direction == Direction::Unspecified {
             return Err(unfit("its role and direction are not given"));
         }
-        let material = select_material(&message)?;
+        let items = &message.material.items;
+        if items.len() > MATERIAL_ITEMS_MAX || items.iter().any(|item| item.len() > MATERIAL_ITEM_BYTES_MAX) {
+            return Err(unfit("its certificates and OCSP responses are too many or too large"));
+        }
+        let names = [message.client, message.service, message.peer_server];
+        if names.iter().any(|name| name.len() > NAME_BYTES_MAX) {
+            return Err(unfit("the name of a party is too long"));
+        }
+        let named = named_digests(&message.signature)?;
         let (body, spooled) = match message.body {
             None => (None, None),
             Some(body) => place_body(body).map(|(body, spooled)| (Some(body), spooled))?,
         };
-        let record = MessageRecord {
+        let [client, service, _] = &names;
+        let keys = Keys::of(&message.message_id, &message.request_id, client, service);
+        let key = RequestKey::guarded(message.role, message.direction, &message.request_id);
+        let fixed = stored::message(MessageRecord {
             role: message.role.into(),
             direction: message.direction.into(),
             message_id: message.message_id,
             request_id: message.request_id,
-            client: message.client,
-            service: message.service,
-            peer_server: message.peer_server,
             message: message.message,
             body,
             signature: Some(message.signature),
-        };
-        if record.encoded_len() > PAYLOAD_BYTES_MAX - ENTRY_BYTES {
+            ..MessageRecord::default()
+        })
+        .encode_to_vec();
+        if fixed.len() > PAYLOAD_BYTES_MAX - HEAD_BYTES_MAX {
             return Err(unfit("it is larger than a frame may be"));
         }
-        let key = RequestKey::guarded(&record);
         // A body is synced before its record is written: nothing is gained by acknowledging the record earlier.
         let durability = if spooled.is_some() { Durability::Now } else { durability };
-        Ok(Self { record, spooled, material, key, durability, follows: message.follows })
+        let (offered, follows) = (message.material, message.follows);
+        Ok(Self { fixed, names, named, offered, spooled, keys, key, durability, follows })
     }
 
     /// Bytes that it holds in memory, about.
     pub(crate) fn memory(&self) -> usize {
-        self.record.encoded_len() + self.material.iter().map(|(_, der)| der.len()).sum::<usize>()
+        self.fixed.len() + size_of::<Self>()
     }
 
-    /// Bytes that its frames take in a segment that holds `present` already; never too few.
-    pub(crate) fn bytes(&self, present: impl Fn(&Sha256) -> bool) -> usize {
-        let material: usize = self
-            .material
-            .iter()
-            .filter(|(digest, _)| !present(digest))
-            .map(|(_, der)| HEADER_BYTES + ENTRY_BYTES + der.len())
-            .sum();
-        material + HEADER_BYTES + ENTRY_BYTES + self.record.encoded_len()
+    /// Bytes that its frames take in a segment that has what `is_there` says; never too few.
+    pub(crate) fn bytes(&self, is_there: impl Fn(Shared<'_>) -> bool) -> usize {
+        let alone = |length: usize| HEADER_BYTES + HEAD_BYTES_MAX + length;
+        let names =
+            self.names.iter().filter(|name| !is_there(Shared::Name(name))).map(|name| alone(name.len()));
+        let missing = self.named.iter().flatten().any(|digest| !is_there(Shared::Material(digest)));
+        let offered: usize = self.offered.items.iter().map(|item| alone(item.len())).sum();
+        alone(self.fixed.len()) + names.sum::<usize>() + if missing { offered } else { 0 }
     }
-}
 
-/// Bytes that a stamp's frame takes; never too few.
-pub(crate) fn stamp_bytes(stamp: &StampRecord) -> Result<usize, AppendError> {
-    match stamp.encoded_len() {
-        length if length > PAYLOAD_BYTES_MAX - ENTRY_BYTES => {
-            Err(unfit("the stamp is larger than a frame may be"))
+    /// What the signature names and the segment does not hold yet, each once. It must have come with the message.
+    pub(crate) fn missing_material(
+        &self,
+        is_there: impl Fn(&Sha256) -> bool,
+    ) -> Result<Vec<(Sha256, Bytes)>, AppendError> {
+        let mut missing: Vec<(Sha256, Bytes)> = Vec::new();
+        for digest in self.named.iter().flatten().filter(|digest| !is_there(digest)) {
+            if missing.iter().any(|(present, _)| present == digest) {
+                continue;
+            }
+            let item = self
+                .offered
+                .items
+                .iter()
+                .find(|item| sha256(item) == *digest)
+                .ok_or_else(strange_material)?;
+            missing.push((*digest, item.clone()));
         }
-        length => Ok(HEADER_BYTES + ENTRY_BYTES + length),
+        Ok(missing)
     }
 }
 
-/// The items that the signature names; each must be there.
-fn select_material(message: &NewMessage) -> Result<Vec<(Sha256, Vec<u8>)>, AppendError> {
-    let items = &message.material.items;
-    if items.len() > MATERIAL_ITEMS_MAX || items.iter().any(|item| item.len() > MATERIAL_ITEM_BYTES_MAX) {
-        return Err(unfit("its certificates and OCSP responses are too many or too large"));
+/// What a segment holds for several records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shared<'a> {
+    Name(&'a str),
+    Material(&'a Sha256),
+}
+
+impl Shared<'_> {
+    /// Where it stands; an empty name, which no entry is needed for, at 0.
+    pub(crate) fn place(self, interned: [&Interned; 2]) -> Option<u64> {
+        match self {
+            Self::Name("") => Some(0),
+            Self::Name(text) => interned.iter().find_map(|interned| interned.name(text)),
+            Self::Material(digest) => interned.iter().find_map(|interned| interned.material(digest)),
+        }
     }
-    let offered: Vec<(Sha256, &Bytes)> = items.iter().map(|item| (sha256(item), item)).collect();
-    let mut selected: Vec<(Sha256, Vec<u8>)> = Vec::new();
-    for named in named_material(&message.signature) {
-        let Some((digest, item)) = offered.iter().find(|(digest, _)| digest.as_bytes() == named) else {
-            return Err(unfit(
-                "its signature names a certificate or OCSP response that does not come with it",
-            ));
+}
+
+/// A stamp that can be logged.
+pub(crate) struct PreparedStamp {
+    pub(crate) stored: StoredStamp,
+    pub(crate) effect: Effect,
+    pub(crate) noted: Noted,
+}
+
+impl PreparedStamp {
+    pub(crate) fn new(stamp: StampRecord) -> Result<Self, AppendError> {
+        if stamp.leaves.iter().any(|leaf| leaf.sha256.len() != Sha256::LEN) {
+            return Err(unfit("a leaf of the stamp is not a SHA-256"));
+        }
+        let noted = Noted::stamp(&stamp);
+        let effect = Effect::Stamp {
+            leaves: stamp.leaves.iter().map(|leaf| leaf.sequence).collect(),
+            root: Sha256::from_slice(&stamp.root),
         };
-        if !selected.iter().any(|(present, _)| present == digest) {
-            selected.push((*digest, item.to_vec()));
+        let stored = stored::stamp(stamp);
+        if stored.encoded_len() > PAYLOAD_BYTES_MAX - HEAD_BYTES_MAX {
+            return Err(unfit("the stamp is larger than a frame may be"));
         }
+        Ok(Self { stored, effect, noted })
     }
-    Ok(selected)
+
+    /// Bytes that its frame takes; never too few.
+    pub(crate) fn bytes(&self) -> usize {
+        HEADER_BYTES + HEAD_BYTES_MAX + self.stored.encoded_len()
+    }
+}
+
+fn named_digests(signature: &Signature) -> Result<Vec<Option<Sha256>>, AppendError> {
+    [&signature.certificate_sha256, &signature.ocsp_sha256]
+        .into_iter()
+        .chain(&signature.issuer_sha256)
+        .map(|named| match named.as_slice() {
+            [] => Ok(None),
+            named => Sha256::from_slice(named).map(Some).ok_or_else(strange_material),
+        })
+        .collect()
 }
 
 fn place_body(body: NewBody) -> Result<(Body, Option<Spooled>), AppendError> {
@@ -126,13 +192,17 @@ fn place_body(body: NewBody) -> Result<(Body, Option<Spooled>), AppendError> {
             return Err(unfit("its body is too large to be stored inside the record"));
         }
         NewBodyPlace::Inline(bytes) => (Place::Inline(bytes), None),
-        // The sequence is not known yet, but every name has the same length.
+        // Its name follows from the record's sequence.
         NewBodyPlace::Spooled(path) => {
-            (Place::File(body_name(0)), Some(Spooled { path, length: body.length }))
+            (Place::File(String::new()), Some(Spooled { path, length: body.length }))
         }
         NewBodyPlace::DigestOnly => (Place::NotKept(NotKept {}), None),
     };
     Ok((Body { length: body.length, sha512: body.sha512.0.to_vec(), place: Some(place) }, spooled))
+}
+
+fn strange_material() -> AppendError {
+    unfit("its signature names a certificate or OCSP response that does not come with it")
 }
 
 fn unfit(reason: &str) -> AppendError {

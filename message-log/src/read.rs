@@ -5,11 +5,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
-use kogge_proto::wire::log::Entry;
+use kogge_proto::wire::log::{Entry, entry::Kind};
 use prost::Message;
 
-use crate::frame::{FIRST_PAYLOAD_BYTE, HEADER_BYTES, Header};
+use crate::frame::{FIRST_PAYLOAD_BYTE, HEADER_BYTES, Header, Mask};
 use crate::layout::Layout;
+use crate::resolve::Referents;
 
 /// Bytes read at once when all frames are wanted; a larger frame is read alone.
 const WINDOW_BYTES: usize = 256 * 1024;
@@ -45,13 +46,17 @@ pub(crate) struct SegmentReader {
     window: Bytes,
     window_start: u64,
     window_bytes: usize,
+    /// Of all frames but the first; `None` until it was needed, and while the first frame is not there or not whole.
+    mask: Option<Mask>,
+    pub(crate) referents: Referents,
 }
 
 impl SegmentReader {
     pub(crate) fn open(layout: &Layout, number: u64, offset: u64) -> io::Result<Self> {
         let file = File::open(layout.segment(number))?;
         let window_bytes = WINDOW_BYTES;
-        Ok(Self { file, number, offset, window: Bytes::new(), window_start: 0, window_bytes })
+        let (window, window_start, mask, referents) = (Bytes::new(), 0, None, Referents::default());
+        Ok(Self { file, number, offset, window, window_start, window_bytes, mask, referents })
     }
 
     /// For one frame only.
@@ -111,6 +116,9 @@ impl SegmentReader {
 
     /// The next whole entry after a place that is none: first where the broken frame's length leads, then byte by byte.
     pub(crate) fn find_entry(&mut self, broken: u64) -> io::Result<Option<(u64, Entry)>> {
+        if self.learn_mask()?.is_none() {
+            self.infer_mask(broken)?;
+        }
         if let Header::Payload { length, .. } = self.header_at(broken)? {
             let next = broken + (HEADER_BYTES + length) as u64;
             if let Some(entry) = self.entry_at(next)? {
@@ -144,6 +152,71 @@ impl SegmentReader {
             at += piece.len() as u64;
         }
         Ok(())
+    }
+
+    /// The frame at `at`, read beside the window.
+    pub(crate) fn entry_alone(&mut self, at: u64) -> io::Result<Option<Entry>> {
+        let mask = if at == 0 { Some(Mask::NONE) } else { self.learn_mask()? };
+        let mut header = [0; HEADER_BYTES];
+        let Some(mask) = mask else { return Ok(None) };
+        if read_full(&self.file, &mut header, at)? < HEADER_BYTES {
+            return Ok(None);
+        }
+        let Header::Payload { length, checksum } = Header::parse(header) else { return Ok(None) };
+        let mut payload = vec![0; length];
+        let whole = read_full(&self.file, &mut payload, at + HEADER_BYTES as u64)? == length;
+        Ok(if whole && mask.checksum(&payload) == checksum {
+            Entry::decode(payload.as_slice()).ok()
+        } else {
+            None
+        })
+    }
+
+    fn learn_mask(&mut self) -> io::Result<Option<Mask>> {
+        if self.mask.is_none()
+            && let Some(Kind::SegmentStart(start)) = self.entry_alone(0)?.and_then(|entry| entry.kind)
+        {
+            self.mask = Some(Mask(start.checksum_mask));
+        }
+        Ok(self.mask)
+    }
+
+    /// Learns the mask from what follows a broken start: from the first frame that holds an entry and whose successor has the same mask, or that has none. So one
+    /// flipped bit does not hide a whole segment.
+    fn infer_mask(&mut self, broken: u64) -> io::Result<()> {
+        let mut at = match self.header_at(broken)? {
+            Header::Payload { length, .. } => broken + (HEADER_BYTES + length) as u64,
+            Header::Blank | Header::Implausible => broken + 1,
+        };
+        // If the length leads nowhere, it is what was broken.
+        if self.mask_at(at)?.is_none() {
+            at = broken + 1;
+        }
+        while let Some(candidate) = self.first_nonzero(at)? {
+            for start in candidate.saturating_sub(3).max(at)..=candidate {
+                let Some((mask, next)) = self.mask_at(start)? else { continue };
+                let is_last = self.header_at(next)? == Header::Blank;
+                if is_last || self.mask_at(next)?.is_some_and(|(other, _)| other == mask) {
+                    self.mask = Some(mask);
+                    return Ok(());
+                }
+            }
+            at = candidate + 1;
+        }
+        Ok(())
+    }
+
+    /// The mask under which an entry stands here, and where its frame ends.
+    fn mask_at(&mut self, at: u64) -> io::Result<Option<(Mask, u64)>> {
+        let Header::Payload { length, checksum } = self.header_at(at)? else { return Ok(None) };
+        let start = at + HEADER_BYTES as u64;
+        if self.view(start, 1)?.first() != Some(&FIRST_PAYLOAD_BYTE) {
+            return Ok(None);
+        }
+        let view = self.view(start, length)?;
+        let Some(payload) = view.get(..length) else { return Ok(None) };
+        let is_entry = Entry::decode(payload).is_ok_and(|entry| entry.kind.is_some());
+        Ok(is_entry.then(|| (Mask::between(checksum, payload), start + length as u64)))
     }
 
     fn entry_at(&mut self, at: u64) -> io::Result<Option<Entry>> {
@@ -186,7 +259,10 @@ impl SegmentReader {
         let Some(payload) = (view.len() >= length).then(|| view.slice(..length)) else {
             return bad("log.frame", "the file ends within a frame");
         };
-        if crc32c::crc32c(&payload) != checksum {
+        let Some(mask) = (if at == 0 { Some(Mask::NONE) } else { self.learn_mask()? }) else {
+            return bad("log.checksum", "without the segment's start no entry can be checked");
+        };
+        if mask.checksum(&payload) != checksum {
             return bad("log.checksum", "the entry does not match its checksum");
         }
         Ok(Piece::Frame(Frame { offset: at, end: start + length as u64, payload }))
@@ -202,18 +278,24 @@ impl SegmentReader {
             return Ok(self.window.slice(skip..));
         }
         let mut bytes = vec![0; need.max(self.window_bytes)];
-        let mut filled = 0;
-        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_at(rest, at + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let filled = read_full(&self.file, &mut bytes, at)?;
         bytes.truncate(filled);
         self.window = Bytes::from(bytes);
         self.window_start = at;
         Ok(self.window.clone())
     }
+}
+
+/// Fills the buffer as far as the file goes; returns how far.
+fn read_full(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, at + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }

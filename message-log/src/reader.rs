@@ -8,16 +8,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kogge_proto::time::UnixMillis;
-use kogge_proto::wire::log::entry::Kind;
-use kogge_proto::wire::log::{Entry, MessageRecord, StampRecord};
+use kogge_proto::wire::evidence::Material;
+use kogge_proto::wire::log::{MessageRecord, StampRecord};
 
 use crate::chain::Chain;
+use crate::entry::{Entry, Kind};
 use crate::index::{Archive, RowsError, Stretch, Summary};
 use crate::layout::{Layout, parse_body_name, segment_name};
 use crate::live::{Live, locked};
 use crate::lookup::{Known, Lookup};
-use crate::material::Collector;
 use crate::scan::{Bound, Item, Manner, Scan, Start, read_start};
 use crate::{Damage, Filter, Found, LogError};
 
@@ -103,11 +104,6 @@ impl Reader {
         self.live.as_ref().and_then(|live| live.index.place(sequence))
     }
 
-    /// See [`LogIndex::material`](crate::index::LogIndex::material).
-    pub(crate) fn material_in_memory(&self, segment: u64, digest: &[u8]) -> Option<u64> {
-        self.live.as_ref().and_then(|live| live.index.material(segment, digest))
-    }
-
     /// Whether it is known without reading that no stamp covers the message.
     pub(crate) fn is_known_unstamped(&self, sequence: u64) -> bool {
         self.live.as_ref().is_some_and(|live| locked(&live.unstamped).contains(sequence))
@@ -172,46 +168,32 @@ pub(crate) struct Message {
     pub(crate) sequence: u64,
     time: UnixMillis,
     record: MessageRecord,
+    material: Vec<Bytes>,
     pub(crate) segment: u64,
-    offset: u64,
 }
 
 impl Message {
     /// The message in the item, if it is one and passes the filter.
     pub(crate) fn admitted(item: Item, filter: &Filter) -> Option<Self> {
-        Self::admitted_entry(item.entry, item.segment, item.offset, filter)
+        Self::admitted_entry(item.entry, item.segment, filter)
     }
 
-    /// The message in the entry at this place, if it is one and passes the filter.
-    pub(crate) fn admitted_entry(entry: Entry, segment: u64, offset: u64, filter: &Filter) -> Option<Self> {
+    /// The message in the entry of this segment, if it is one and passes the filter.
+    pub(crate) fn admitted_entry(entry: Entry, segment: u64, filter: &Filter) -> Option<Self> {
         let (sequence, time) = (entry.sequence, UnixMillis(entry.time_ms));
         match entry.kind {
-            Some(Kind::Message(record)) if filter.admits(time, &record) => {
-                Some(Self { sequence, time, record, segment, offset })
+            Kind::Message(record) if filter.admits(time, &record) => {
+                Some(Self { sequence, time, record: *record, material: entry.material, segment })
             }
             _ => None,
         }
     }
 
-    /// The record with its stamp and with its material, which stands where `place` says.
-    pub(crate) fn found(
-        self,
-        collector: &mut Collector,
-        stamp: Option<Arc<StampRecord>>,
-        place: impl Fn(u64, &[u8]) -> Result<Option<u64>, LogError>,
-    ) -> Result<Found, LogError> {
-        let Self { sequence, time, record, segment, offset } = self;
-        let signature = record.signature.clone().unwrap_or_default();
-        let (material, missing) = collector.collect(segment, &signature, |digest| place(segment, digest))?;
-        match missing.first() {
-            Some(digest) => Err(damaged("log.material", segment, offset, missing_material(digest))),
-            None => Ok(Found { sequence, time, record, material, stamp }),
-        }
+    /// The record with its stamp and material.
+    pub(crate) fn found(self, stamp: Option<Arc<StampRecord>>) -> Found {
+        let Self { sequence, time, record, material, .. } = self;
+        Found { sequence, time, record, material: Material { items: material }, stamp }
     }
-}
-
-pub(crate) fn missing_material(digest: &str) -> String {
-    format!("the certificate or OCSP response {digest} is not in the segment")
 }
 
 fn damaged(check: &'static str, segment: u64, offset: u64, reason: String) -> LogError {

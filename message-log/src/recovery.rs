@@ -8,18 +8,21 @@
 //! note `acknowledged`, a later segment, the note of a failed sync. Then the log is damaged, and opening fails. What cannot be told from a torn group:
 //! damage to the very last group before a crash, if that came within a second.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
+use std::mem::take;
 use std::path::Path;
 
-use kogge_proto::digest::{Sha256, sha256};
+use kogge_proto::digest::Sha256;
 use kogge_proto::time::UnixMillis;
-use kogge_proto::wire::log::entry::Kind;
 
 use crate::acknowledged;
 use crate::bodies::{empty_spool, remove_unrecorded};
 use crate::chain::Chain;
 use crate::disk::Disk;
+use crate::entry::Kind;
+use crate::frame::Mask;
 use crate::index::{MemoryIndex, Note, SEALED_WAITING_MAX};
+use crate::interned::Interned;
 use crate::layout::{Layout, segment_name};
 use crate::read::SegmentReader;
 use crate::scan::{Bound, Item, Manner, Scan, Start, Step, read_start, suspect_note};
@@ -64,7 +67,9 @@ pub(crate) fn recover(layout: &Layout, options: &Options, disk: &dyn Disk) -> Re
     let mut walk = Walk::run(layout, options, &numbers, acknowledged::read(layout)?)?;
     report.entries = walk.chain.sequence;
     let segment = match walk.last {
-        Some(last) => reopen(layout, options, disk, last, walk.materials, &mut report)?,
+        Some(last) => {
+            reopen(layout, options, disk, last, (take(&mut walk.interned), walk.mask), &mut report)?
+        }
         None => None,
     };
     let (segment, chain) = match segment {
@@ -142,7 +147,9 @@ struct Walk {
     /// Number of the last segment and where its entries end.
     last: Option<(u64, u64)>,
     /// What the last segment holds.
-    materials: HashSet<Sha256>,
+    interned: Interned,
+    /// Of its frames.
+    mask: Mask,
     window: ReplayWindow,
     unstamped: Unstamped,
     /// Of the last segment.
@@ -164,7 +171,8 @@ impl Walk {
         let mut walk = Self {
             chain: Chain::EMPTY,
             last: None,
-            materials: HashSet::new(),
+            interned: Interned::default(),
+            mask: Mask::NONE,
             window: ReplayWindow::new(options.replay_window),
             unstamped: Unstamped::default(),
             index: MemoryIndex::new(1, 1),
@@ -201,23 +209,22 @@ impl Walk {
             self.contradiction = Some(damage_at(item.segment, item.offset, "log.chain", reason));
         }
         match &entry.kind {
-            Some(Kind::SegmentStart(start)) => {
-                self.materials.clear();
+            Kind::SegmentStart(start) => {
+                self.mask = Mask(start.checksum_mask);
                 self.index = MemoryIndex::new(item.segment, entry.sequence);
                 if is_first {
                     self.unstamped = Unstamped::after(Sha256::from_slice(&start.last_root));
                 }
             }
-            Some(Kind::Material(material)) => {
-                self.materials.insert(sha256(&material.der));
-            }
-            Some(Kind::Message(record)) => {
-                if let Some(key) = RequestKey::guarded(record) {
+            Kind::Message(record) => {
+                if let Some(key) = RequestKey::guarded(record.role(), record.direction(), &record.request_id)
+                {
                     self.window.insert(key, UnixMillis(entry.time_ms), now);
                 }
             }
-            Some(Kind::Stamp(_)) | None => {}
+            Kind::Material(_) | Kind::Name(_) | Kind::Stamp(_) => {}
         }
+        self.interned.note(entry, item.offset);
         self.unstamped.apply(entry);
         self.index.add(&Note::of(entry, item.offset));
         self.index.reach(self.chain, item.end);
@@ -269,12 +276,12 @@ fn reopen(
     options: &Options,
     disk: &dyn Disk,
     (number, tail): (u64, u64),
-    materials: HashSet<Sha256>,
+    held: (Interned, Mask),
     report: &mut Recovery,
 ) -> Result<Option<Segment>, LogError> {
     let path = layout.segment(number);
     let torn_bytes = keep_torn(layout, number, tail, options)?;
-    let mut segment = Segment::open(disk, layout, number, tail, options.segment_bytes)
+    let mut segment = Segment::open(disk, layout, number, tail, held, options.segment_bytes)
         .map_err(LogError::io("open", &path))?;
     let note = suspect_note(layout, number).map_err(LogError::io("read", &layout.suspect_note(number)))?;
     if torn_bytes > 0 || note.is_some() {
@@ -285,7 +292,6 @@ fn reopen(
         remove_durably(&layout.suspect_note(number), disk, layout)?;
     }
     report.torn_bytes += torn_bytes;
-    segment.materials = materials;
     Ok(Some(segment))
 }
 

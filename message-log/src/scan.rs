@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kogge_proto::digest::{Sha256, sha256};
-use kogge_proto::wire::log::entry::Kind;
-use kogge_proto::wire::log::{Entry, SegmentStart};
-use prost::Message;
+use kogge_proto::wire::log::SegmentStart;
 
 use crate::chain::Chain;
+use crate::entry::{Entry, Kind};
 use crate::layout::{Layout, segment_name};
 use crate::live::Durable;
 use crate::read::{Frame, Piece, SegmentReader};
+use crate::resolve::Meaning;
 use crate::{Damage, LogError};
 
 /// The format of segments that this version writes and reads.
@@ -194,10 +194,8 @@ impl Scan {
         while let Some((offset, entry)) =
             self.reader.find_entry(at).map_err(|source| self.read_error(number, source))?
         {
-            if entry.sequence > expected
-                && entry.durable_sequence >= expected
-                && entry.durable_sequence < entry.sequence
-            {
+            let durable = entry.sequence.saturating_sub(entry.unsynced);
+            if entry.sequence > expected && durable >= expected && durable < entry.sequence {
                 let later = entry.sequence;
                 return Ok(Some(format!(
                     "entry {expected} was acknowledged before entry {later} was written"
@@ -225,7 +223,7 @@ impl Scan {
             }
             let interrupted = match self.reader.next()? {
                 Piece::Frame(frame) => {
-                    self.accept(frame);
+                    self.accept(frame)?;
                     continue;
                 }
                 Piece::Blank => None,
@@ -295,23 +293,27 @@ impl Scan {
         Ok(Some(Step::Torn(self.damage(check, offset, reason))))
     }
 
-    fn accept(&mut self, frame: Frame) {
-        let offset = frame.offset;
-        if self.limit.is_some_and(|limit| frame.end > limit.bytes) {
+    fn accept(&mut self, frame: Frame) -> io::Result<()> {
+        let (offset, end) = (frame.offset, frame.end);
+        if self.limit.is_some_and(|limit| end > limit.bytes) {
             let reason = "the entry reaches beyond the segment's end".to_owned();
             self.queued.push_back(Step::Damage(self.damage("log.frame", offset, reason)));
             self.chain = None;
-            return;
+            return Ok(());
         }
         let hash = sha256(&frame.payload);
-        let entry = match Entry::decode(frame.payload) {
-            Ok(entry) => entry,
-            Err(error) => {
-                self.queued.push_back(Step::Damage(self.damage("log.frame", offset, error.to_string())));
+        let (entry, missing) = match self.reader.interpret(frame)? {
+            Meaning::Entry(entry) => (*entry, None),
+            Meaning::Incomplete(entry, reason) => (*entry, Some(reason)),
+            Meaning::None(reason) => {
+                self.queued.push_back(Step::Damage(self.damage("log.frame", offset, reason)));
                 self.chain = None;
-                return;
+                return Ok(());
             }
         };
+        if let Some(reason) = missing {
+            self.queued.push_back(Step::Damage(self.damage("log.material", offset, reason)));
+        }
         let misplaced = self.check_place(offset, &entry);
         let follows = self.chain.map_or(Ok(()), |chain| chain.check(&entry));
         for (check, reason) in [misplaced, follows].into_iter().filter_map(Result::err) {
@@ -320,26 +322,24 @@ impl Scan {
         self.chain = Some(Chain { sequence: entry.sequence, hash });
         self.patience_left = self.manner.patience;
         let segment = self.reader.number;
-        self.queued.push_back(Step::Entry(Box::new(Item { segment, offset, end: frame.end, entry, hash })));
+        self.queued.push_back(Step::Entry(Box::new(Item { segment, offset, end, entry, hash })));
+        Ok(())
     }
 
     /// A segment begins with its own start, and has no other.
     fn check_place(&self, offset: u64, entry: &Entry) -> Result<(), (&'static str, String)> {
         let number = self.reader.number;
         match (&entry.kind, offset) {
-            (Some(Kind::SegmentStart(start)), 0) if start.format != FORMAT => {
+            (Kind::SegmentStart(start), 0) if start.format != FORMAT => {
                 Err(("log.frame", format!("format {} is unknown", start.format)))
             }
-            (Some(Kind::SegmentStart(start)), 0) if start.segment != number => {
+            (Kind::SegmentStart(start), 0) if start.segment != number => {
                 Err(("log.sequence", format!("this is segment {}, not {number}", start.segment)))
             }
-            (Some(Kind::SegmentStart(_)), 0) => Ok(()),
-            (Some(Kind::SegmentStart(_)), _) => {
-                Err(("log.frame", "a segment starts within a segment".to_owned()))
-            }
+            (Kind::SegmentStart(_), 0) => Ok(()),
+            (Kind::SegmentStart(_), _) => Err(("log.frame", "a segment starts within a segment".to_owned())),
             (_, 0) => Err(("log.frame", "the segment does not begin with its start".to_owned())),
-            (None, _) => Err(("log.frame", "an entry of unknown kind".to_owned())),
-            (Some(_), _) => Ok(()),
+            (Kind::Material(_) | Kind::Name(_) | Kind::Message(_) | Kind::Stamp(_), _) => Ok(()),
         }
     }
 
@@ -454,20 +454,20 @@ pub(crate) fn read_start(layout: &Layout, number: u64) -> io::Result<Option<Star
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let payload = match reader.next()? {
-        Piece::Frame(frame) => frame.payload,
+    let frame = match reader.next()? {
+        Piece::Frame(frame) => frame,
         Piece::Blank => return Ok(Some(Start::Blank)),
         Piece::Bad { .. } => return Ok(Some(Start::Unreadable)),
     };
-    Ok(Some(match Entry::decode(payload) {
-        Ok(entry) => match &entry.kind {
-            Some(Kind::SegmentStart(start)) => {
+    Ok(Some(match reader.interpret(frame)? {
+        Meaning::Entry(entry) => match &entry.kind {
+            Kind::SegmentStart(start) => {
                 let start = start.clone();
-                Start::Entry(Box::new(entry), start)
+                Start::Entry(entry, start)
             }
             _ => Start::Unreadable,
         },
-        Err(_) => Start::Unreadable,
+        Meaning::Incomplete(..) | Meaning::None(_) => Start::Unreadable,
     }))
 }
 

@@ -1,12 +1,11 @@
 //! The segment being written: one file, grown ahead of the frames with zeros, so that a group's sync has no metadata to write.
 
-use std::collections::HashSet;
 use std::io;
-
-use kogge_proto::digest::Sha256;
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::is_full;
+use crate::frame::Mask;
+use crate::interned::Interned;
 use crate::layout::Layout;
 
 /// How far a segment is grown ahead of its last frame: a few dozen groups, and yet a fresh log opens in milliseconds.
@@ -31,16 +30,24 @@ pub(crate) struct Segment {
     /// Size to which the file is grown.
     bytes_max: u64,
     /// What this segment holds already.
-    pub(crate) materials: HashSet<Sha256>,
+    pub(crate) interned: Interned,
+    /// Of its frames, but the first.
+    pub(crate) mask: Mask,
 }
 
 impl Segment {
     /// Creates the file of a new segment and fills its beginning with zeros.
-    pub(crate) fn create(disk: &dyn Disk, layout: &Layout, number: u64, bytes_max: u64) -> io::Result<Self> {
+    pub(crate) fn create(
+        disk: &dyn Disk,
+        layout: &Layout,
+        number: u64,
+        mask: Mask,
+        bytes_max: u64,
+    ) -> io::Result<Self> {
         let file = disk.create(&layout.segment(number))?;
-        let materials = HashSet::new();
+        let interned = Interned::default();
         let mut segment =
-            Self { number, file, tail: 0, synced: 0, start_end: 0, allocated: 0, bytes_max, materials };
+            Self { number, file, tail: 0, synced: 0, start_end: 0, allocated: 0, bytes_max, interned, mask };
         segment.grow(AHEAD_BYTES.min(bytes_max))?;
         Ok(segment)
     }
@@ -63,14 +70,14 @@ impl Segment {
         layout: &Layout,
         number: u64,
         tail: u64,
+        (interned, mask): (Interned, Mask),
         bytes_max: u64,
     ) -> io::Result<Self> {
         let file = disk.open(&layout.segment(number))?;
         let allocated = file.length()?;
         // What a process wrote that was killed before it could sync is there, but would not survive a power cut: and from here on it counts.
         file.sync()?;
-        let materials = HashSet::new();
-        Ok(Self { number, file, tail, synced: tail, start_end: 0, allocated, bytes_max, materials })
+        Ok(Self { number, file, tail, synced: tail, start_end: 0, allocated, bytes_max, interned, mask })
     }
 
     /// Whether `length` more bytes fit.

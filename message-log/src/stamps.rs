@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use kogge_proto::wire::log::StampRecord;
-use kogge_proto::wire::log::entry::Kind;
 
+use crate::entry::Kind;
 use crate::index::StampSpan;
 use crate::layout::Layout;
 use crate::lookup::Known;
-use crate::material::read_entry;
+use crate::resolve::read_entry;
 use crate::scan::{Item, Scan, Step};
 use crate::{LogError, Reader};
 
@@ -86,7 +86,7 @@ impl Stamps {
 
 fn load(layout: &Layout, span: StampSpan) -> Result<Option<Arc<StampRecord>>, LogError> {
     let entry = read_entry(layout, span.segment, span.offset)?;
-    Ok(match entry.and_then(|entry| entry.kind) {
+    Ok(match entry.map(|entry| entry.kind) {
         Some(Kind::Stamp(stamp)) => Some(Arc::new(stamp)),
         _ => None,
     })
@@ -170,7 +170,7 @@ impl StampFinder {
 /// The stamp in the item, if it is one that covers something.
 fn span(item: Item) -> Option<(StampSpan, StampRecord)> {
     let (segment, offset) = (item.segment, item.offset);
-    let Some(Kind::Stamp(stamp)) = item.entry.kind else { return None };
+    let Kind::Stamp(stamp) = item.entry.kind else { return None };
     let sequences = || stamp.leaves.iter().map(|leaf| leaf.sequence);
     let (first, last) = (sequences().min()?, sequences().max()?);
     Some((StampSpan { first, last, segment, offset }, stamp))

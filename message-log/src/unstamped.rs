@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use kogge_proto::digest::Sha256;
 use kogge_proto::time::UnixMillis;
-use kogge_proto::wire::log::entry::Kind;
-use kogge_proto::wire::log::{Entry, StampRecord};
+use kogge_proto::wire::log::StampRecord;
+
+use crate::entry::{Entry, Kind};
 
 /// The records that no stamp covers, about 30 bytes each. How many there can be is bounded by the caller: it stops exchanges when the
 /// oldest is too old or there are too many.
@@ -24,11 +25,11 @@ impl Unstamped {
     /// Takes note of an entry that is durable.
     pub(crate) fn apply(&mut self, entry: &Entry) {
         match &entry.kind {
-            Some(Kind::Message(_)) => self.add(entry.sequence, UnixMillis(entry.time_ms)),
-            Some(Kind::Stamp(stamp)) => {
+            Kind::Message(_) => self.add(entry.sequence, UnixMillis(entry.time_ms)),
+            Kind::Stamp(stamp) => {
                 self.cover(stamp.leaves.iter().map(|leaf| leaf.sequence), Sha256::from_slice(&stamp.root));
             }
-            Some(Kind::SegmentStart(_) | Kind::Material(_)) | None => {}
+            Kind::SegmentStart(_) | Kind::Material(_) | Kind::Name(_) => {}
         }
     }
 

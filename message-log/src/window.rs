@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kogge_proto::digest::{Sha256, sha256};
 use kogge_proto::time::UnixMillis;
-use kogge_proto::wire::log::{Direction, MessageRecord, Role};
+use kogge_proto::wire::log::{Direction, Role};
 
 /// The first 8 bytes of a request id's SHA-256: short, of fixed size, and nobody can make a request id that collides with one that is yet to come.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -18,9 +18,9 @@ impl RequestKey {
     }
 
     /// The key of a record that must not be accepted twice: a request on the provider's side.
-    pub(crate) fn guarded(record: &MessageRecord) -> Option<Self> {
-        let is_guarded = record.role() == Role::Provider && record.direction() == Direction::Request;
-        is_guarded.then(|| Self::of(&record.request_id))
+    pub(crate) fn guarded(role: Role, direction: Direction, request_id: &str) -> Option<Self> {
+        let is_guarded = role == Role::Provider && direction == Direction::Request;
+        is_guarded.then(|| Self::of(request_id))
     }
 }
 

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use kogge_proto::digest::Sha256;
 use kogge_proto::wire::log::entry::Kind;
-use kogge_proto::wire::log::{SegmentStart, StampRecord};
+use kogge_proto::wire::log::{Entry, SegmentStart, StampRecord};
 use prost::Message;
 
 use crate::bodies::Moved;
@@ -38,11 +38,12 @@ use crate::disk::Disk;
 use crate::draft::{Draft, Effect, Waiting};
 use crate::error::is_full;
 use crate::failing::Health;
+use crate::frame::Mask;
 use crate::incarnation::Incarnations;
 use crate::index::Note;
 use crate::layout::Layout;
 use crate::live::{Live, Mark, locked};
-use crate::prepared::{Prepared, Spooled, stamp_bytes};
+use crate::prepared::{Prepared, PreparedStamp, Spooled};
 use crate::queue::{Limits, Queue, Refused, Taken};
 use crate::scan::FORMAT;
 use crate::segment::Segment;
@@ -204,9 +205,8 @@ impl Writer {
         if is_replay {
             return tell(acknowledge, Err(AppendError::Replayed));
         }
-        let present =
-            |digest: &_| self.segment.materials.contains(digest) || self.draft.materials.contains(digest);
-        let needed = prepared.bytes(present);
+        let needed =
+            prepared.bytes(|shared| shared.place([&self.segment.interned, &self.draft.interned]).is_some());
         if let Err(error) = self.make_room(needed) {
             return tell(acknowledge, Err(error));
         }
@@ -217,7 +217,7 @@ impl Writer {
         if is_orphaned {
             return tell(acknowledge, Err(AppendError::Orphaned));
         }
-        self.draft.add_message(prepared, &self.segment.materials, time, &self.layout, acknowledge);
+        self.draft.add_message(prepared, &self.segment, time, &self.layout, acknowledge);
     }
 
     fn take_stamp(&mut self, stamp: StampRecord, acknowledge: Acknowledge) {
@@ -228,8 +228,10 @@ impl Writer {
             return tell(acknowledge, Err(error));
         }
         let checked = locked(&self.live.unstamped).check(&stamp).map_err(AppendError::Unfit);
-        match checked.and_then(|()| stamp_bytes(&stamp)).and_then(|needed| self.make_room(needed)) {
-            Ok(()) => self.draft.add_stamp(stamp, (self.options.clock)(), acknowledge),
+        let prepared = checked.and_then(|()| PreparedStamp::new(stamp));
+        let placed = prepared.and_then(|stamp| self.make_room(stamp.bytes()).map(|()| stamp));
+        match placed {
+            Ok(stamp) => self.draft.add_stamp(stamp, &self.segment, (self.options.clock)(), acknowledge),
             Err(error) => tell(acknowledge, Err(error)),
         }
     }
@@ -284,11 +286,10 @@ impl Writer {
     }
 
     /// The draft's frames stand in the file: acknowledges those who wait for no more.
-    fn written(&mut self, draft: Draft) {
-        let base = self.segment.tail;
-        self.unsynced.notes.extend(draft.notes.into_iter().map(|note| note.moved_by(base)));
+    fn written(&mut self, mut draft: Draft) {
+        self.unsynced.notes.append(&mut draft.notes);
         self.segment.tail += draft.frames.len() as u64;
-        self.segment.materials.extend(draft.materials);
+        self.segment.interned.absorb(&mut draft.interned);
         self.chain = draft.chain;
         self.recovered();
         self.unsynced.moved.extend(draft.moved);
@@ -463,6 +464,7 @@ pub(crate) fn start_segment(
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
+    let mask = Mask::random()?;
     let start = SegmentStart {
         format: FORMAT,
         segment: number,
@@ -471,17 +473,23 @@ pub(crate) fn start_segment(
         previous_suspect: previous.suspect,
         unstamped_from: previous.unstamped_from.unwrap_or(chain.next()),
         last_root: previous.last_root.map(|root| root.0.to_vec()).unwrap_or_default(),
+        checksum_mask: mask.0,
     };
-    let entry = chain.entry((options.clock)(), chain.sequence, Kind::SegmentStart(start));
+    let start = Entry { kind: Some(Kind::SegmentStart(start)), ..Entry::default() };
     let mut frames = Vec::new();
-    chain.append(&mut frames, &entry);
-    let created = Segment::create(disk, layout, number, options.segment_bytes).and_then(|mut segment| {
-        segment.write(&frames)?;
-        segment.sync()?;
-        disk.sync_dir(&layout.segments())?;
-        segment.begin(frames.len());
-        Ok(segment)
+    let durable = chain.sequence;
+    chain.append(&mut frames, Mask::NONE, (options.clock)(), durable, |out| {
+        // The other fields are blank, and a blank field is not encoded.
+        out.extend_from_slice(&start.encode_to_vec());
     });
+    let created =
+        Segment::create(disk, layout, number, mask, options.segment_bytes).and_then(|mut segment| {
+            segment.write(&frames)?;
+            segment.sync()?;
+            disk.sync_dir(&layout.segments())?;
+            segment.begin(frames.len());
+            Ok(segment)
+        });
     match created {
         Ok(segment) => Ok((segment, chain)),
         Err(error) => {

@@ -16,7 +16,7 @@ const RECORDS: u32 = 1500;
 
 /// Segments that are soon sealed: eight or so for all records, whose blocks share a database.
 fn options() -> Options {
-    Options { segment_bytes: 128 * 1024, ..fixture::options() }
+    Options { segment_bytes: 64 * 1024, ..fixture::options() }
 }
 
 fn open(dir: &Path) -> MessageLog {

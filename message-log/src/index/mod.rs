@@ -2,7 +2,7 @@
 //!
 //! - The segment that is being written has its index in memory ([`MemoryIndex`]), fed by the writer with each group that became durable.
 //! - When a segment is sealed, the [`Indexer`]'s thread writes what it had in memory to disk, once: the postings as checked blocks into sled
-//!   ([`blocks`], [`Archive`]), and a summary ([`Summary`]) that says where groups of messages, stamps and material stand and holds a filter. After
+//!   ([`blocks`], [`Archive`]), and a summary ([`Summary`]) that says where groups of messages and stamps stand and holds a filter. After
 //!   that the memory is given back.
 //! - A segment without both is read from its beginning by whoever looks for something, until the indexer has filled the gap.
 //!
@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex};
 pub(crate) use archive::Archive;
 pub(crate) use indexer::{Indexer, read_segment};
 pub(crate) use memory::MemoryIndex;
-pub(crate) use note::{Field, Fingerprint, Note, Probe};
+pub(crate) use note::{Field, Fingerprint, Keys, Note, Noted, Probe};
 pub(crate) use outline::{Outline, StampSpan, Stretch};
 pub(crate) use rows::RowsError;
 pub(crate) use summary::Summary;
@@ -123,17 +123,6 @@ impl LogIndex {
         };
         let growing = within(&locked(&self.growing).outline);
         growing.or_else(|| locked(&self.sealed).iter().find_map(|index| within(&index.outline)))
-    }
-
-    /// Where a certificate or OCSP response stands in a segment that is in memory.
-    pub(crate) fn material(&self, segment: u64, digest: &[u8]) -> Option<u64> {
-        let in_one = |outline: &Outline| {
-            Some(outline)
-                .filter(|outline| outline.segment == segment)
-                .and_then(|outline| outline.material(digest))
-        };
-        let growing = in_one(&locked(&self.growing).outline);
-        growing.or_else(|| locked(&self.sealed).iter().find_map(|index| in_one(&index.outline)))
     }
 
     /// The index of this segment is wrong: the indexer will set it aside and write it anew.

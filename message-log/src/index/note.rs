@@ -2,9 +2,9 @@
 
 use kogge_proto::digest::{Sha256, sha256};
 use kogge_proto::time::UnixMillis;
-use kogge_proto::wire::log::entry::Kind;
-use kogge_proto::wire::log::{Entry, MessageRecord};
+use kogge_proto::wire::log::StampRecord;
 
+use crate::entry::{Entry, Kind};
 use crate::window::RequestKey;
 
 /// An entry as the index sees it.
@@ -24,8 +24,6 @@ pub(crate) enum Noted {
     Message(Keys, Option<RequestKey>),
     /// A stamp over records whose sequences lie between these, both included.
     Stamp { first: u64, last: u64 },
-    /// A certificate or OCSP response.
-    Material(Sha256),
     /// Nothing that is looked for.
     Other,
 }
@@ -34,23 +32,25 @@ impl Note {
     /// What to keep of an entry whose frame stands at `offset`.
     pub(crate) fn of(entry: &Entry, offset: u64) -> Self {
         let kind = match &entry.kind {
-            Some(Kind::Message(record)) => Noted::Message(Keys::of(record), RequestKey::guarded(record)),
-            Some(Kind::Stamp(stamp)) => {
-                let leaves = || stamp.leaves.iter().map(|leaf| leaf.sequence);
-                match (leaves().min(), leaves().max()) {
-                    (Some(first), Some(last)) => Noted::Stamp { first, last },
-                    _ => Noted::Other,
-                }
-            }
-            Some(Kind::Material(material)) => Noted::Material(sha256(&material.der)),
-            Some(Kind::SegmentStart(_)) | None => Noted::Other,
+            Kind::Message(record) => Noted::Message(
+                Keys::of(&record.message_id, &record.request_id, &record.client, &record.service),
+                RequestKey::guarded(record.role(), record.direction(), &record.request_id),
+            ),
+            Kind::Stamp(stamp) => Noted::stamp(stamp),
+            Kind::SegmentStart(_) | Kind::Material(_) | Kind::Name(_) => Noted::Other,
         };
         Self { sequence: entry.sequence, offset, time: UnixMillis(entry.time_ms), kind }
     }
+}
 
-    /// The same, with an offset that counts from `base` bytes earlier.
-    pub(crate) fn moved_by(self, base: u64) -> Self {
-        Self { offset: self.offset.saturating_add(base), ..self }
+impl Noted {
+    /// What to keep of a stamp.
+    pub(crate) fn stamp(stamp: &StampRecord) -> Self {
+        let leaves = || stamp.leaves.iter().map(|leaf| leaf.sequence);
+        match (leaves().min(), leaves().max()) {
+            (Some(first), Some(last)) => Self::Stamp { first, last },
+            _ => Self::Other,
+        }
     }
 }
 
@@ -76,12 +76,12 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    fn of(record: &MessageRecord) -> Self {
+    pub(crate) fn of(message_id: &str, request_id: &str, client: &str, service: &str) -> Self {
         Self {
-            message_id: Fingerprint::of(&record.message_id),
-            request_id: Fingerprint::of(&record.request_id),
-            client: Fingerprint::of(&record.client),
-            service: Fingerprint::of(&record.service),
+            message_id: Fingerprint::of(message_id),
+            request_id: Fingerprint::of(request_id),
+            client: Fingerprint::of(client),
+            service: Fingerprint::of(service),
         }
     }
 

@@ -3,10 +3,7 @@
 //! Messages are found in groups of up to [`GROUP_MESSAGES_MAX`]: where to look is said for the group, and all of it is read. That makes the index
 //! an eighth of what it would be with a place for each message, and costs a look-up a few microseconds.
 
-use std::collections::HashMap;
-
 use bytes::{Buf, BufMut};
-use kogge_proto::digest::Sha256;
 use kogge_proto::time::UnixMillis;
 use prost::encoding::{decode_varint, encode_varint};
 
@@ -82,7 +79,7 @@ pub(crate) struct Stretch {
     pub(crate) end: u64,
 }
 
-/// What one segment holds and where. Memory: 0.8 bytes for each message, and what stamps and material take.
+/// What one segment holds and where. Memory: 0.8 bytes for each message, and what stamps take.
 #[derive(Clone, Debug)]
 pub(crate) struct Outline {
     pub(crate) segment: u64,
@@ -98,7 +95,6 @@ pub(crate) struct Outline {
     /// One for each [`TIMED_GROUPS`] groups.
     times: Vec<TimeSpan>,
     pub(crate) stamps: Vec<StampSpan>,
-    materials: HashMap<Sha256, u64>,
 }
 
 impl Outline {
@@ -113,7 +109,6 @@ impl Outline {
             groups: Vec::new(),
             times: Vec::new(),
             stamps: Vec::new(),
-            materials: HashMap::new(),
         }
     }
 
@@ -128,9 +123,6 @@ impl Outline {
                 segment: self.segment,
                 offset: note.offset,
             }),
-            Noted::Material(digest) => {
-                self.materials.insert(*digest, note.offset);
-            }
             Noted::Other => {}
         }
     }
@@ -152,11 +144,6 @@ impl Outline {
             Some(span) => *span = TimeSpan::with(Some(*span), note.time),
             None => self.times.push(TimeSpan::with(None, note.time)),
         }
-    }
-
-    /// Where a certificate or OCSP response stands.
-    pub(crate) fn material(&self, digest: &[u8]) -> Option<u64> {
-        Sha256::from_slice(digest).and_then(|digest| self.materials.get(&digest).copied())
     }
 
     /// When its messages were appended; `None` if there are none.
@@ -222,11 +209,6 @@ impl Outline {
             out.put_i64(span.earliest.0);
             out.put_i64(span.latest.0);
         }
-        encode_varint(self.materials.len() as u64, out);
-        for (digest, offset) in &self.materials {
-            out.put_slice(digest.as_bytes());
-            encode_varint(*offset, out);
-        }
     }
 
     /// Reads what [`Outline::encode`] wrote; `None` if it is something else. The stamps are left out.
@@ -246,11 +228,6 @@ impl Outline {
         for _ in 0..outline.groups.len().div_ceil(TIMED_GROUPS) {
             let (earliest, latest) = (from.try_get_i64().ok()?, from.try_get_i64().ok()?);
             outline.times.push(TimeSpan { earliest: UnixMillis(earliest), latest: UnixMillis(latest) });
-        }
-        for _ in 0..count(from)? {
-            let (digest, rest) = from.split_first_chunk()?;
-            *from = rest;
-            outline.materials.insert(Sha256(*digest), varint(from)?);
         }
         from.is_empty().then_some(outline)
     }
@@ -293,11 +270,10 @@ fn count(from: &mut &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::index::note::Keys;
-    use kogge_proto::wire::log::{Entry, MessageRecord, entry::Kind};
 
     fn message(sequence: u64, offset: u64, time: i64) -> Note {
-        let kind = Some(Kind::Message(MessageRecord::default()));
-        Note::of(&Entry { sequence, time_ms: time, kind, ..Entry::default() }, offset)
+        let kind = Noted::Message(Keys::of("", "", "", ""), None);
+        Note { sequence, offset, time: UnixMillis(time), kind }
     }
 
     fn filled() -> Outline {
@@ -308,12 +284,7 @@ mod tests {
             let large = number / 100 * GROUP_BYTES_MAX;
             outline.add(&message(101 + number, 500 + number * 300 + large, i64::try_from(time).unwrap()));
         }
-        outline.add(&Note {
-            sequence: 3101,
-            offset: 5_000_000,
-            time: UnixMillis(0),
-            kind: Noted::Material(Sha256([7; 32])),
-        });
+        outline.last_sequence = 3101;
         outline.end = 5_000_400;
         outline
     }
@@ -360,8 +331,6 @@ mod tests {
         let read = Outline::decode(3, &bytes).unwrap();
         assert_eq!((&read.groups, &read.times), (&outline.groups, &outline.times));
         assert_eq!((read.messages, read.end, read.last_sequence), (3000, 5_000_400, 3101));
-        assert_eq!(read.material(&[7; 32]), Some(5_000_000));
-        assert_eq!(read.material(&[8; 32]), None);
         for length in 0..bytes.len() {
             assert!(Outline::decode(3, &bytes[..length]).is_none(), "{length}");
         }

@@ -1,5 +1,5 @@
 //! The file beside a segment's blocks that answers most questions without them: when its messages were appended, whether one may be here, where
-//! groups, stamps and material stand. Other processes read it too, since it needs no lock.
+//! groups and stamps stand. Other processes read it too, since it needs no lock.
 //!
 //! `[head, 4 KiB] [pages of the filter, 4 KiB each] [stamps] [outline]`. It is written once, after the blocks are durable, and replaced as a whole. It
 //! is believed if its checksums hold and the next segment's start names the same last entry and the same end: so it can be neither another
@@ -22,7 +22,7 @@ use crate::layout::Layout;
 use crate::scan::{Start, read_start};
 
 /// First bytes of a summary: one of another form is not believed.
-const FORMAT: [u8; 8] = *b"kogge-s1";
+const FORMAT: [u8; 8] = *b"kogge-s2";
 
 /// Where the first page of the filter begins.
 const HEAD_PAGE_BYTES: u64 = 4096;
@@ -76,7 +76,7 @@ impl Summary {
         match read_start(layout, segment.saturating_add(1)).map_err(|error| failed(&error))? {
             None | Some(Start::Blank) => Ok(None),
             Some(Start::Entry(entry, start))
-                if entry.previous_sha256 == head.last_sha256
+                if entry.previous_sha256 == Some(Sha256(head.last_sha256))
                     && entry.sequence == head.last_sequence.saturating_add(1)
                     && start.previous_bytes == head.end =>
             {
@@ -161,7 +161,7 @@ impl Summary {
         decode_stamps(self.segment, &bytes).ok_or_else(|| self.damaged())
     }
 
-    /// Where its groups, stamps and material stand.
+    /// Where its groups and stamps stand.
     pub(crate) fn outline(&self) -> Result<Outline, RowsError> {
         let at = self.stamps_at().saturating_add(self.head.stamps_bytes);
         let bytes = self.section(at, self.head.outline_bytes, self.head.outline_sum)?;
