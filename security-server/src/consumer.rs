@@ -31,6 +31,7 @@ use crate::clock;
 use crate::fault;
 use crate::gate::{Closed, Gate};
 use crate::logging::{Logged, Logging, LoggingError};
+use crate::metrics::{Stage, Watches};
 use crate::report::{Reporter, Side};
 use crate::signing::{Signing, SigningError};
 use crate::trust::{OwnKeys, Verdicts};
@@ -48,6 +49,7 @@ pub struct Consumer {
     pub(crate) intakes: Intakes,
     pub(crate) exchange_time_max: Duration,
     pub(crate) reporter: Arc<Reporter>,
+    pub(crate) watches: Watches,
     /// Exchanges that are running, so that a shutdown waits for them.
     pub(crate) running: TaskTracker,
 }
@@ -99,17 +101,25 @@ impl Consumer {
         let _place = self.gate.admit(clock::now())?;
         let deadline = Instant::now() + self.exchange_time_max;
 
+        let mut watch = self.watches.start();
         let received = receive::read(incoming, &self.server, request_id, &self.intakes, deadline).await?;
         let intake = received.intake().clone();
+        watch.ended(Stage::Receive);
         let snapshot = &self.gate.snapshot(clock::now())?; // one for all decisions
         let request =
             authenticate::admit(received, connection, &self.clients, &self.server, snapshot, clock::now())?;
+        watch.ended(Stage::Authenticate);
         let request = resolve::route(request, snapshot)?;
+        watch.ended(Stage::Resolve);
         let seal = self.signing.seal(request.client().member(), clock::now())?;
         let request = seal.sign(request, clock::now()).await?;
+        watch.ended(Stage::Sign);
         let request = self.logging.record(request, deadline).await?; // nothing leaves before this line
+        watch.skip();
         let answered = forward::send(&request, &self.tunnels, &self.keys, &intake, deadline).await?;
+        watch.ended(Stage::Forward);
         let response = verify::response(answered, &request, snapshot, &self.verdicts, clock::now())?;
+        watch.ended(Stage::Verify);
         Ok(self.logging.append(response, deadline).await?) // nothing is handed over before this line
     }
 

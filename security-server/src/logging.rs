@@ -4,22 +4,33 @@
 //! once the record is written ([`Noted`]). Whatever comes back is handed over only once the response's record is durable; that record
 //! *follows* the request's, so the request's is durable then too, or the log has refused the response.
 
+use std::sync::Arc;
+
+use kogge_evidence::material::Material;
+use kogge_evidence::signature::Parts;
+use kogge_evidence::xades;
 use kogge_message_log::{AppendError, Durability, MessageLog, NewMessage, Receipt};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::exchange::sealed::Sealed;
+use crate::metrics::{Stage, Watches};
+use crate::trust::Leaves;
 
 /// Appends evidence to this server's message log.
 #[derive(Clone)]
 pub struct Logging {
     log: MessageLog,
+    leaves: Arc<Leaves>,
+    watches: Watches,
 }
 
 /// A stage that carries evidence: `Signed<Routed>` and `Verified` of the consumer, `Authorised` and `Signed<Answer>` of the provider.
 pub trait Evident: Sealed {
     /// The record that it becomes.
     fn record(&self) -> NewMessage;
+    /// Digests of the parts that its signature is about.
+    fn parts(&self) -> Parts;
 }
 
 /// A stage that is evidence of a request: something happens because of it.
@@ -76,8 +87,8 @@ pub enum LoggingError {
 
 impl Logging {
     /// Into this log.
-    pub(crate) fn new(log: MessageLog) -> Self {
-        Self { log }
+    pub(crate) fn new(log: MessageLog, leaves: Arc<Leaves>, watches: Watches) -> Self {
+        Self { log, leaves, watches }
     }
 
     /// Appends a request's evidence and waits for as long as its method demands.
@@ -101,7 +112,7 @@ impl Logging {
     /// # Errors
     /// The log refuses, or does not acknowledge before `deadline`.
     pub async fn append<T: Evident>(&self, stage: T, deadline: Instant) -> Result<Logged<T>, LoggingError> {
-        let receipt = self.receipt(stage.record(), Durability::Now, deadline).await?;
+        let receipt = self.receipt(&stage, Durability::Now, deadline).await?;
         Ok(Logged { stage, receipt })
     }
 
@@ -115,21 +126,34 @@ impl Logging {
         request: Safe<T>,
         deadline: Instant,
     ) -> Result<Noted<Safe<T>>, LoggingError> {
-        let receipt = self.receipt(request.0.record(), Durability::WithNext, deadline).await?;
+        let receipt = self.receipt(&request.0, Durability::WithNext, deadline).await?;
         Ok(Noted { stage: request, receipt })
     }
 
-    async fn receipt(
+    async fn receipt<T: Evident>(
         &self,
-        record: NewMessage,
+        stage: &T,
         durability: Durability,
         deadline: Instant,
     ) -> Result<Receipt, LoggingError> {
+        let mut watch = self.watches.start();
         let (acknowledge, acknowledged) = oneshot::channel();
+        let record = stage.record();
+        let (signature, material) = (record.signature.clone(), record.material.clone());
         // The receiver is gone only if this future was dropped; then nobody asks for the receipt.
         self.log.append(record, durability, Box::new(move |result| drop(acknowledge.send(result))));
+        watch.ended(Stage::Append);
+        // While the disk is busy. A record without a leaf here gets it when it is stamped, or the reason is told then.
+        let leaf = Material::new(&material)
+            .ok()
+            .and_then(|material| xades::leaf(&signature, &stage.parts(), &material).ok());
         let acknowledged = timeout_at(deadline, acknowledged).await.map_err(|_| LoggingError::Timeout)?;
-        Ok(acknowledged.map_err(|_| AppendError::Closed)??)
+        watch.ended(Stage::Wait);
+        let receipt = acknowledged.map_err(|_| AppendError::Closed)??;
+        if let Some(leaf) = leaf {
+            self.leaves.note(receipt.sequence, leaf);
+        }
+        Ok(receipt)
     }
 }
 
@@ -194,6 +218,10 @@ mod tests {
 
     impl Evident for Asks {
         fn record(&self) -> NewMessage {
+            unreachable!("only the method is asked for")
+        }
+
+        fn parts(&self) -> Parts {
             unreachable!("only the method is asked for")
         }
     }

@@ -1,5 +1,8 @@
 //! What is counted: one table, printed in the Prometheus text format 0.0.4.
 
+mod histogram;
+mod stages;
+
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,7 +11,11 @@ use kogge_proto::fault::FaultCode;
 use kogge_proto::limits::SIGNATURE_BATCH_MAX;
 use kogge_transport::Carrier;
 
+use self::histogram::Histogram;
+use self::stages::Stages;
 use crate::report::Side;
+
+pub(crate) use self::stages::{Stage, Watches};
 
 /// Counters of this process.
 pub(crate) struct Metrics {
@@ -22,18 +29,11 @@ pub(crate) struct Metrics {
     messages_in_batches: AtomicU64,
 }
 
-#[derive(Default)]
 struct SideMetrics {
     answered: AtomicU64,
     refused: AtomicU64,
     duration: Histogram,
-}
-
-#[derive(Default)]
-struct Histogram {
-    /// Exchanges that took at most [`BUCKETS_MS`] each, not added up; the last one is for all that took longer.
-    counts: [AtomicU64; BUCKETS_MS.len() + 1],
-    sum_us: AtomicU64,
+    stages: Stages,
 }
 
 /// A value that is read when the metrics are asked for.
@@ -46,7 +46,12 @@ pub(crate) struct Gauge {
 impl Metrics {
     pub(crate) fn new() -> Self {
         Self {
-            sides: Default::default(),
+            sides: std::array::from_fn(|_| SideMetrics {
+                answered: AtomicU64::new(0),
+                refused: AtomicU64::new(0),
+                duration: Histogram::new(&BUCKETS_US),
+                stages: Stages::new(),
+            }),
             faults: FaultCode::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             arrived_by_quic: AtomicU64::new(0),
             arrived_by_h2: AtomicU64::new(0),
@@ -128,8 +133,9 @@ impl Metrics {
         let name = "kogge_exchange_duration_seconds";
         head(&mut out, name, "histogram", "How long exchanges took on this server, by side.");
         for side in Side::ALL {
-            self.side(side).duration.render(&mut out, name, side);
+            self.side(side).duration.render(&mut out, name, &format!("side=\"{side}\""));
         }
+        Stages::render(&mut out, Side::ALL.map(|side| (side, &self.side(side).stages)).into_iter());
         self.render_batches(&mut out);
         for Gauge { name, help, value } in gauges {
             head(&mut out, name, "gauge", help);
@@ -152,32 +158,6 @@ impl Metrics {
     }
 }
 
-impl Histogram {
-    fn add(&self, duration: Duration) {
-        let place = BUCKETS_MS.iter().position(|bound| duration <= Duration::from_millis(*bound));
-        if let Some(count) = self.counts.get(place.unwrap_or(BUCKETS_MS.len())) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        self.sum_us.fetch_add(us, Ordering::Relaxed);
-    }
-
-    fn render(&self, out: &mut String, name: &str, side: Side) {
-        let mut sum = 0;
-        for (place, count) in self.counts.iter().enumerate() {
-            sum += count.load(Ordering::Relaxed);
-            let bound = BUCKETS_MS.get(place).map_or("+Inf".to_owned(), |ms| seconds(*ms * 1000).to_string());
-            line(out, &format!("{name}_bucket{{side=\"{side}\",le=\"{bound}\"}} {sum}"));
-        }
-        line(out, &format!("{name}_sum{{side=\"{side}\"}} {}", seconds(self.sum_us.load(Ordering::Relaxed))));
-        line(out, &format!("{name}_count{{side=\"{side}\"}} {sum}"));
-    }
-}
-
-fn seconds(us: u64) -> f64 {
-    Duration::from_micros(us).as_secs_f64()
-}
-
 fn head(out: &mut String, name: &str, kind: &str, help: &str) {
     line(out, &format!("# HELP {name} {help}"));
     line(out, &format!("# TYPE {name} {kind}"));
@@ -188,8 +168,9 @@ fn line(out: &mut String, text: &str) {
     let _ = writeln!(out, "{text}");
 }
 
-/// Upper bounds of the histogram's buckets in milliseconds: an exchange on one machine takes a few, a slow register seconds.
-const BUCKETS_MS: [u64; 11] = [1, 2, 5, 10, 25, 50, 100, 250, 1000, 5000, 30_000];
+/// Upper bounds of the durations' buckets in microseconds: an exchange on one machine takes a few thousand, a slow register millions.
+const BUCKETS_US: [u64; 11] =
+    [1000, 2000, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000, 30_000_000];
 
 /// Upper bounds of the batch sizes' buckets; no batch is larger than the last.
 const BATCH_SIZES: [usize; 7] = [1, 2, 4, 8, 16, 32, SIGNATURE_BATCH_MAX];
@@ -204,6 +185,8 @@ mod tests {
         metrics.ended(Side::Consumer, Duration::from_millis(3), None);
         metrics.ended(Side::Consumer, Duration::from_secs(60), Some(FaultCode::ConsumerTimeout));
         metrics.arrived(Carrier::H2);
+        metrics.side(Side::Provider).stages.add(Stage::Verify, Duration::from_micros(70));
+        metrics.side(Side::Provider).stages.add(Stage::Verify, Duration::from_secs(2));
         metrics.signed(1);
         metrics.signed(SIGNATURE_BATCH_MAX);
         let gauge = Gauge { name: "kogge_ready", help: "Whether.", value: 1.0 };
@@ -220,6 +203,12 @@ mod tests {
             "kogge_exchange_duration_seconds_bucket{side=\"consumer\",le=\"+Inf\"} 2\n",
             "kogge_exchange_duration_seconds_sum{side=\"consumer\"} 60.003\n",
             "kogge_exchange_duration_seconds_count{side=\"consumer\"} 2\n",
+            "kogge_stage_seconds_bucket{side=\"provider\",stage=\"verify\",le=\"0.00005\"} 0\n",
+            "kogge_stage_seconds_bucket{side=\"provider\",stage=\"verify\",le=\"0.0001\"} 1\n",
+            "kogge_stage_seconds_bucket{side=\"provider\",stage=\"verify\",le=\"1\"} 1\n",
+            "kogge_stage_seconds_bucket{side=\"provider\",stage=\"verify\",le=\"+Inf\"} 2\n",
+            "kogge_stage_seconds_sum{side=\"provider\",stage=\"verify\"} 2.00007\n",
+            "kogge_stage_seconds_count{side=\"provider\",stage=\"verify\"} 2\n",
             "kogge_signature_batch_size_bucket{le=\"1\"} 1\n",
             "kogge_signature_batch_size_bucket{le=\"32\"} 1\n",
             "kogge_signature_batch_size_bucket{le=\"64\"} 2\n",
@@ -228,5 +217,6 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected} is not in\n{text}");
         }
+        assert!(!text.contains("stage=\"sign\""), "nothing was signed");
     }
 }

@@ -23,6 +23,7 @@ use crate::exchange::Intake;
 use crate::fault;
 use crate::gate::{Closed, Gate};
 use crate::logging::{Logged, Logging, LoggingError};
+use crate::metrics::{Stage, Watches};
 use crate::report::{Reporter, Side};
 use crate::services::Services;
 use crate::signing::{Signed, Signing, SigningError};
@@ -41,6 +42,7 @@ pub struct Provider {
     pub(crate) verdicts: Arc<Verdicts>,
     pub(crate) intake: Intake,
     pub(crate) reporter: Arc<Reporter>,
+    pub(crate) watches: Watches,
 }
 
 /// Why a request has no signed answer: one variant per step.
@@ -76,15 +78,22 @@ impl Provider {
     /// The step that refused. The register has not been called unless the error is [`ProviderError::Backend`] or comes from a later
     /// step.
     async fn answer(&self, stream: &mut PeerStream) -> Result<Logged<Signed<Answer>>, ProviderError> {
+        let mut watch = self.watches.start();
         let received = accept::read(stream, &self.services, &self.intake).await?;
         let snapshot = &self.gate.snapshot(clock::now())?; // one for all decisions
         let deadline = received.deadline();
+        watch.ended(Stage::Receive);
         let request = verify::request(received, snapshot, &self.verdicts, &self.log, clock::now())?;
+        watch.ended(Stage::Verify);
         let request = authorise::permit(request, &self.services, snapshot, &self.server)?;
         let seal = self.signing.seal(request.provider().member(), clock::now())?; // no effect without an answer
+        watch.ended(Stage::Authorise);
         let request = self.logging.record(request, deadline).await?; // nothing happens before this line
+        watch.skip();
         let answer = self.backend.call(request, deadline).await?;
+        watch.ended(Stage::Register);
         let answer = seal.sign(answer, clock::now()).await?;
+        watch.ended(Stage::Sign);
         Ok(self.logging.append(answer, deadline).await?) // nothing is answered before this line
     }
 
@@ -103,7 +112,10 @@ impl Provider {
         let sent = match outcome {
             Ok(answer) => {
                 self.reporter.answered(Side::Provider, started);
-                reply::answer(&mut stream, &answer, &self.keys).await
+                let mut watch = self.watches.start();
+                let sent = reply::answer(&mut stream, &answer, &self.keys).await;
+                watch.ended(Stage::Reply);
+                sent
             }
             Err(error) => {
                 let fault = fault::of_provider(&error, &detail);

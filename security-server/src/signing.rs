@@ -44,6 +44,7 @@ pub struct Seal {
 #[derive(Debug)]
 pub struct Signed<T> {
     message: T,
+    parts: Parts,
     signature: wire::Signature,
     material: wire::Material,
 }
@@ -106,7 +107,7 @@ impl Seal {
             (Some(queues), Some(peer)) => queues.sign(peer, parts, self.credential, now).await?,
             _ => sign_alone(parts, self.credential, now).await?,
         };
-        Ok(Signed { message, signature: signed.signature, material: signed.material })
+        Ok(Signed { message, parts, signature: signed.signature, material: signed.material })
     }
 }
 
@@ -129,6 +130,11 @@ impl<T> Signed<T> {
     #[must_use]
     pub fn message(&self) -> &T {
         &self.message
+    }
+
+    /// Digests of the parts that were signed.
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     pub(crate) fn signature(&self) -> &wire::Signature {

@@ -10,8 +10,8 @@ use super::structures::{
     BASIC, BasicResponse, CertId, OcspResponse, ResponseBytes, ResponseStatus, nonce_extension,
 };
 use super::{
-    Answer, Freshness, Nonce, OcspError, ParsedRequest, error_response, parse_request, request, respond,
-    verify,
+    Answer, Freshness, KnownAnswer, Nonce, OcspError, ParsedRequest, error_response, parse_request, request,
+    respond, verify,
 };
 use crate::asn1::{DigestAlgorithm, key_bits};
 use crate::path::{self, VerifiedPath};
@@ -366,4 +366,38 @@ fn a_request_that_is_none_is_refused() {
         parse(&[0x30, 4, 0x30, 2, 0x30, 0]),
         OcspError::Malformed("a request has 1 to 16 questions".to_owned())
     );
+}
+
+/// A delegated responder's certificate ends before the response that it has signed does.
+#[test]
+fn a_known_answer_ends_with_its_responders_certificate() {
+    let mut pki = Pki::new();
+    // 2026-12-31 ends a long way before the freshness would.
+    pki.responder = pki.ca.issue(&Spec { years: (2026, 2027), ..Spec::responder("Responder") });
+    let new_year = UnixMillis(1_798_761_600_000);
+    let at = UnixMillis(new_year.0 - 60_000);
+    let (path, response) = (pki.path(), pki.answer(Answer::Good, &pki.responder, at));
+    let known = KnownAnswer::verify(&response, &path, FRESHNESS, at).unwrap();
+    assert_eq!(known.status().this_update, at);
+    for (now, holds) in
+        [(at, true), (UnixMillis(new_year.0 + 999), true), (UnixMillis(new_year.0 + 1000), false)]
+    {
+        assert_eq!(known.holds_at(FRESHNESS, now), holds, "{now}");
+        assert_eq!(verify(&response, &path, FRESHNESS, None, now).is_ok(), holds, "{now}");
+    }
+}
+
+#[test]
+fn a_known_answer_is_about_one_path_and_one_approval() {
+    let pki = Pki::new();
+    let (path, response) = (pki.path(), pki.answer(Answer::Good, &pki.responder, AT));
+    let known = KnownAnswer::verify(&response, &path, FRESHNESS, AT).unwrap();
+    assert!(known.is_about(&response, &path));
+    assert!(known.is_about(&response, &path.clone()));
+    assert!(!known.is_about(&response[1..], &path));
+    assert!(!known.is_about(&pki.answer(Answer::Good, &pki.ca, AT), &path));
+    assert!(!known.is_about(&response, &pki.path()), "the same CA, approved once more");
+    let revoked = pki.answer(Answer::Revoked(AT), &pki.responder, AT);
+    let refused = KnownAnswer::verify(&revoked, &path, FRESHNESS, AT).unwrap_err();
+    assert_eq!(refused, OcspError::Revoked { at: AT });
 }

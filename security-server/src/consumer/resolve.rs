@@ -120,6 +120,10 @@ impl Request for Signed<Routed> {
 }
 
 impl Evident for Signed<Routed> {
+    fn parts(&self) -> Parts {
+        *Signed::parts(self)
+    }
+
     fn record(&self) -> NewMessage {
         let request = self.message().request();
         NewMessage {

@@ -2,7 +2,7 @@
 
 use kogge_certs::ocsp::OcspError;
 use kogge_certs::snapshot::VerifiedSnapshot;
-use kogge_evidence::signature::{Expected, SignatureError};
+use kogge_evidence::signature::{Expected, Parts, SignatureError};
 use kogge_message_log::{NewMessage, Receipt};
 use kogge_proto::id::SecurityServerId;
 use kogge_proto::limits::EXCHANGE_TIME_MAX;
@@ -16,7 +16,7 @@ use super::resolve::Routed;
 use crate::body::Body;
 use crate::exchange::{log_body, sealed::Sealed};
 use crate::logging::{Evident, OnRecord};
-use crate::signing::{Signable as _, Signed};
+use crate::signing::Signed;
 use crate::trust::{Shown, Verdicts};
 
 /// The answer to our request, signed by the provider's member. Only `response` makes one.
@@ -24,6 +24,7 @@ use crate::trust::{Shown, Verdicts};
 pub struct Verified {
     response: RestResponse,
     body: Option<Body>,
+    parts: Parts,
     signature: wire::Signature,
     material: wire::Material,
     peer: SecurityServerId,
@@ -76,7 +77,7 @@ pub(super) fn response(
     if response.headers().iter().any(|(name, _)| name.eq_ignore_ascii_case(ERROR)) {
         return Err(MessageError::Header(ERROR.to_owned()).into());
     }
-    check_answers(&response, routed, &answered.arrived().head.request_id)?;
+    check_answers(&response, request.stage(), &answered.arrived().head.request_id)?;
     let arrived = answered.arrived();
     let (freshness, digest) = (snapshot.policy().freshness(), snapshot.meta().digest);
     verdicts
@@ -89,23 +90,24 @@ pub(super) fn response(
         age_max: EXCHANGE_TIME_MAX,
         now,
     };
-    let (signature, parts, material) = (&arrived.signature, &answered.parts(), &arrived.material);
-    let verified = verdicts.verify_signature(&Shown { signature, parts, material }, &expected, digest)?;
+    let parts = answered.parts();
+    let (signature, material) = (&arrived.signature, &arrived.material);
+    let verified =
+        verdicts.verify_signature(&Shown { signature, parts: &parts, material }, &expected, digest)?;
     tracing::debug!(peer = %answered.peer().server(), carrier = %answered.carrier(), "answer verified");
     let peer = answered.peer().server().clone();
     let material = verified.signer().material();
     let (signature, body) = answered.into_evidence();
-    Ok(Verified { response, body, signature, material, peer, request: request.receipt() })
+    Ok(Verified { response, body, parts, signature, material, peer, request: request.receipt() })
 }
 
 /// X-Road's five lines, and the request id that stands outside the message.
 fn check_answers(
     response: &RestResponse,
-    routed: &Routed,
+    signed: &Signed<Routed>,
     outer_request_id: &str,
 ) -> Result<(), VerifyError> {
-    let request = routed.request();
-    let parts = routed.parts();
+    let (request, parts) = (signed.message().request(), signed.parts());
     let checks = [
         (
             "request id",
@@ -125,6 +127,10 @@ fn check_answers(
 impl Sealed for Verified {}
 
 impl Evident for Verified {
+    fn parts(&self) -> Parts {
+        self.parts
+    }
+
     fn record(&self) -> NewMessage {
         NewMessage {
             role: Role::Consumer,

@@ -1,6 +1,7 @@
 //! May this client make this call? → [`Authorised`].
 
 use kogge_certs::snapshot::VerifiedSnapshot;
+use kogge_evidence::signature::Parts;
 use kogge_message_log::NewMessage;
 use kogge_proto::id::{SecurityServerId, ServiceId, SubsystemId};
 use kogge_proto::message::RestRequest;
@@ -137,6 +138,10 @@ impl Request for Authorised {
 }
 
 impl Evident for Authorised {
+    fn parts(&self) -> Parts {
+        *self.verified.parts()
+    }
+
     fn record(&self) -> NewMessage {
         let (request, arrived) = (self.request(), self.verified.received().arrived());
         NewMessage {

@@ -131,12 +131,12 @@ impl Backend {
             take_in(response, intake, message.method() == "HEAD").await
         };
         let (head, body) = timeout_at(until, exchange).await.map_err(|_| BackendError::Timeout)??;
-        let request_body = request.stage().body().map(Body::sha512);
+        let Parts { message: request_message, body: request_body } = request.stage().parts();
         let parts = ResponseParts {
             status: head.status.as_u16(),
             reason: &reason(&head),
             headers: text_headers(&head.headers)?,
-            request_hash: &request_hash(&sha512(message.bytes()), request_body),
+            request_hash: &request_hash(&request_message, request_body.as_ref()),
         };
         let response = RestResponse::build(message, parts)?;
         Ok(Answer { request, response, body })
@@ -274,6 +274,10 @@ impl Signable for Answer {
 impl Sealed for Signed<Answer> {}
 
 impl Evident for Signed<Answer> {
+    fn parts(&self) -> Parts {
+        *Signed::parts(self)
+    }
+
     fn record(&self) -> NewMessage {
         let answer = self.message();
         NewMessage {

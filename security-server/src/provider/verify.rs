@@ -3,7 +3,7 @@
 use kogge_certs::ocsp::OcspError;
 use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_certs::snapshot::limits::CLOCK_SKEW_S_MAX;
-use kogge_evidence::signature::{Expected, SignatureError, Signer};
+use kogge_evidence::signature::{Expected, Parts, SignatureError, Signer};
 use kogge_message_log::MessageLog;
 use kogge_proto::id::{ClientId, SecurityServerId, SubsystemId};
 use kogge_proto::limits::EXCHANGE_TIME_MAX;
@@ -19,6 +19,7 @@ use crate::trust::{Shown, Verdicts};
 pub struct Verified {
     received: Received,
     client: SubsystemId,
+    parts: Parts,
     signer: Arc<Signer>,
 }
 
@@ -27,6 +28,11 @@ impl Verified {
     #[must_use]
     pub fn client(&self) -> &SubsystemId {
         &self.client
+    }
+
+    /// Digests of the parts that were signed.
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// With what the client's member has signed.
@@ -84,8 +90,10 @@ pub(super) fn request(
         age_max: SIGNING_AGE_MAX,
         now,
     };
-    let (signature, parts, material) = (&arrived.signature, &arrived.parts(), &arrived.material);
-    let verified = verdicts.verify_signature(&Shown { signature, parts, material }, &expected, digest)?;
+    let parts = arrived.parts();
+    let (signature, material) = (&arrived.signature, &arrived.material);
+    let verified =
+        verdicts.verify_signature(&Shown { signature, parts: &parts, material }, &expected, digest)?;
     let signer = Arc::clone(verified.signer());
     let client = match received.request().client() {
         ClientId::Subsystem(client) => client.clone(),
@@ -97,7 +105,7 @@ pub(super) fn request(
     if log.seen_request(received.request().request_id()) {
         return Err(VerifyError::Replayed);
     }
-    Ok(Verified { received, client, signer })
+    Ok(Verified { received, client, parts, signer })
 }
 
 /// A request is signed within its exchange, so an older signature is a replay or a wrong clock.

@@ -24,15 +24,15 @@ use crate::consumer::receive::Intakes;
 use crate::exchange::Intake;
 use crate::gate::{Conditions, Gate};
 use crate::logging::Logging;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Watches};
 use crate::provider::Provider;
 use crate::provider::backend::Backend;
 use crate::provider::verify::REPLAY_WINDOW;
 use crate::registry::{Cache, Fetcher, Registry};
-use crate::report::Reporter;
+use crate::report::{Reporter, Side};
 use crate::services::Services;
 use crate::signing::Signing;
-use crate::trust::{ClockCheck, OcspKeeper, OcspStore, OwnKeys, Timestamper, Verdicts};
+use crate::trust::{ClockCheck, Leaves, OcspKeeper, OcspStore, OwnKeys, Timestamper, Verdicts};
 
 /// What both sides and everything around them are made of.
 struct Parts {
@@ -41,8 +41,16 @@ struct Parts {
     signing: Arc<Signing>,
     verdicts: Arc<Verdicts>,
     tunnels: Arc<Tunnels>,
+    leaves: Arc<Leaves>,
     metrics: Arc<Metrics>,
     reporter: Arc<Reporter>,
+}
+
+impl Parts {
+    fn logging(&self, side: Side) -> Logging {
+        let watches = Watches::new(Arc::clone(&self.metrics), side);
+        Logging::new(self.conditions.log.clone(), Arc::clone(&self.leaves), watches)
+    }
 }
 
 pub(super) async fn start(config: Config) -> Result<SecurityServer, ServerError> {
@@ -100,6 +108,7 @@ async fn open(config: &Config) -> Result<(Parts, Background), ServerError> {
     let identity = Arc::new(Identity::new(local.ok_or(ServerError::NoAuthenticationCertificate)?)?);
     let keys = Arc::new(OwnKeys::new(holdings));
     let metrics = Arc::new(Metrics::new());
+    let leaves = Arc::new(Leaves::default());
     let trust = Arc::clone(&registry) as Arc<dyn PeerTrust>;
     let tunnels = Tunnels::new(Arc::clone(&identity), trust, config.transport, TunnelLimits::default());
     let timestamper = Timestamper::new(
@@ -107,6 +116,7 @@ async fn open(config: &Config) -> Result<(Parts, Background), ServerError> {
         Arc::clone(&registry),
         Arc::clone(&clock_check),
         config.timestamp_interval,
+        Arc::clone(&leaves),
     );
     let background = Background {
         fetcher: Fetcher::new(Arc::clone(&registry), config.registry.clone()),
@@ -126,6 +136,7 @@ async fn open(config: &Config) -> Result<(Parts, Background), ServerError> {
         verdicts: Arc::new(Verdicts::new()),
         conditions: Arc::new(Conditions { registry, clock_check, keys, identity, log }),
         tunnels: Arc::new(tunnels),
+        leaves,
         reporter: Arc::new(Reporter::new(Arc::clone(&metrics))),
         metrics,
     };
@@ -218,7 +229,8 @@ async fn consumer_side(
         intakes: Intakes::new(intake, &clients),
         clients: Clients::new(clients),
         signing: Arc::clone(&parts.signing),
-        logging: Logging::new(parts.conditions.log.clone()),
+        logging: parts.logging(Side::Consumer),
+        watches: Watches::new(Arc::clone(&parts.metrics), Side::Consumer),
         tunnels: Arc::clone(&parts.tunnels),
         keys: Arc::clone(&parts.conditions.keys),
         verdicts: Arc::clone(&parts.verdicts),
@@ -251,7 +263,8 @@ fn provider_side(
         gate: Gate::new(Arc::clone(&parts.conditions), config.exchanges_max),
         backend: Backend::new(Arc::clone(&services), Arc::clone(&spool))?,
         signing: Arc::clone(&parts.signing),
-        logging: Logging::new(log.clone()),
+        logging: parts.logging(Side::Provider),
+        watches: Watches::new(Arc::clone(&parts.metrics), Side::Provider),
         log,
         keys: Arc::clone(&parts.conditions.keys),
         verdicts: Arc::clone(&parts.verdicts),

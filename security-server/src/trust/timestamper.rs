@@ -3,6 +3,8 @@
 //! Records wait in the log itself, so an outage of every TSA, or a crash at any line here, loses none of them: a token that was
 //! not appended is asked for again with the next batch.
 
+mod leaves;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
+pub(crate) use self::leaves::Leaves;
 use super::clock_check::{ClockCheck, ClockSource, difference};
 use crate::clock;
 use crate::registry::Registry;
@@ -34,6 +37,7 @@ pub(crate) struct Timestamper {
     clock_check: Arc<ClockCheck>,
     /// `None` follows the policy.
     interval: Option<Duration>,
+    leaves: Arc<Leaves>,
     /// Why the last round failed; `None` while all is well.
     problem: Mutex<Option<String>>,
 }
@@ -72,11 +76,12 @@ impl Timestamper {
         registry: Arc<Registry>,
         clock_check: Arc<ClockCheck>,
         interval: Option<Duration>,
+        leaves: Arc<Leaves>,
     ) -> Self {
-        Self { log, registry, clock_check, interval, problem: Mutex::new(None) }
+        Self { log, registry, clock_check, interval, leaves, problem: Mutex::new(None) }
     }
 
-    /// Until `shutdown`: every interval, and after a failure sooner, then with growing pauses. Stopped in the middle of a round it
+    /// Until `shutdown`: every interval or whenever a batch is full, and after a failure sooner, then with growing pauses. Stopped in the middle of a round it
     /// leaves what a crash would leave.
     pub(crate) async fn run(self: Arc<Self>, shutdown: Shutdown) {
         tokio::select! {
@@ -101,7 +106,14 @@ impl Timestamper {
                     retry_pause(failures).min(self.interval())
                 }
             };
-            tokio::time::sleep(pause).await;
+            // After a failure the pause counts, so that an authority in distress is not pressed.
+            let batch_full = async {
+                if failures == 0 { self.leaves.batch_full().await } else { std::future::pending().await }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = batch_full => {}
+            }
         }
     }
 
@@ -115,13 +127,17 @@ impl Timestamper {
         self.interval.or_else(policy).unwrap_or(INTERVAL_WITHOUT_POLICY)
     }
 
-    /// Stamps batch after batch until nothing waits.
+    /// Stamps batch after batch while full ones wait. What comes in meanwhile is the next round's: under load something always waits.
     async fn round(&self) -> Result<(), RoundError> {
         let mut asked = false;
         while let Some(batch) = self.batch().await? {
             let token = self.token(batch.root).await?;
             asked = true;
+            let more_wait = batch.is_full();
             self.append(batch.into_record(token)).await?;
+            if !more_wait {
+                break;
+            }
         }
         if !asked && self.clock_check.check().is_err() {
             // Nothing waits, since exchanges are refused; a token over nothing in particular tells whether the clock is right now.
@@ -132,8 +148,8 @@ impl Timestamper {
 
     /// The oldest records that wait, as leaves; `None` if nothing waits.
     async fn batch(&self) -> Result<Option<Batch>, RoundError> {
-        let log = self.log.clone();
-        let gathered = spawn_blocking(move || Batch::gather(&log)).await;
+        let (log, leaves) = (self.log.clone(), Arc::clone(&self.leaves));
+        let gathered = spawn_blocking(move || Batch::gather(&log, &leaves)).await;
         gathered.map_err(|_| RoundError::ShuttingDown)?
     }
 
@@ -199,20 +215,22 @@ struct Batch {
     previous_root: Option<Sha256>,
     leaves: Vec<(u64, Sha256)>,
     root: Sha256,
+    /// How many records were looked at, with those that have no leaf.
+    waiting: usize,
 }
 
 impl Batch {
     /// Blocks.
-    fn gather(log: &MessageLog) -> Result<Option<Self>, RoundError> {
+    fn gather(log: &MessageLog, known: &Leaves) -> Result<Option<Self>, RoundError> {
         let waiting = log.unstamped(BATCH_LEAVES_MAX);
         if waiting.is_empty() {
             return Ok(None);
         }
-        let reader = log.reader();
+        let (reader, looked_at) = (log.reader(), waiting.len());
         let mut leaves = Vec::with_capacity(waiting.len());
         let mut first_problem = None;
-        for sequence in waiting {
-            match leaf(&reader, sequence)? {
+        for (sequence, known) in known.of(&waiting) {
+            match known.map_or_else(|| leaf(&reader, sequence), |known| Ok(Ok(known)))? {
                 Ok(leaf) => leaves.push((sequence, leaf)),
                 Err(problem) => {
                     // It stays among those that wait, and closes the gate when it is overdue: never silently without a stamp.
@@ -224,9 +242,13 @@ impl Batch {
         let previous_root = log.last_root();
         let digests: Vec<Sha256> = leaves.iter().map(|(_, digest)| *digest).collect();
         match (leaves.is_empty(), batch_root(previous_root, &digests)) {
-            (false, Some(root)) => Ok(Some(Self { previous_root, leaves, root })),
+            (false, Some(root)) => Ok(Some(Self { previous_root, leaves, root, waiting: looked_at })),
             _ => Err(RoundError::Unfit(first_problem.unwrap_or_default())),
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting == BATCH_LEAVES_MAX
     }
 
     fn into_record(self, token: Vec<u8>) -> StampRecord {

@@ -85,3 +85,6 @@ impl Verdicts {
 
 /// About 6 KiB each. More peers than this in one period of OCSP freshness cost a verification now and then, no more.
 const VERDICTS_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests;
