@@ -10,6 +10,9 @@ const BAD_INDEX: &str = "index.bad-";
 /// How the names of summaries end.
 const SUMMARY: &str = ".summary";
 
+/// How the names of what is recent end.
+const RECENT: &str = ".recent";
+
 /// The paths of one log.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
@@ -46,8 +49,22 @@ impl Layout {
         self.index().join(format!("{segment:010}{SUMMARY}"))
     }
 
+    /// What a start needs of a sealed segment.
+    pub(crate) fn recent(&self, segment: u64) -> PathBuf {
+        self.index().join(format!("{segment:010}{RECENT}"))
+    }
+
     /// Numbers of the segments that have a summary.
     pub(crate) fn summaries(&self) -> io::Result<BTreeSet<u64>> {
+        self.indexed(SUMMARY)
+    }
+
+    /// Numbers of the segments of which something is recent.
+    pub(crate) fn recents(&self) -> io::Result<BTreeSet<u64>> {
+        self.indexed(RECENT)
+    }
+
+    fn indexed(&self, suffix: &str) -> io::Result<BTreeSet<u64>> {
         let entries = match std::fs::read_dir(self.index()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
             entries => entries?,
@@ -55,7 +72,7 @@ impl Layout {
         let mut numbers = BTreeSet::new();
         for entry in entries {
             let name = entry?.file_name();
-            numbers.extend(name.to_str().and_then(|name| name.strip_suffix(SUMMARY)?.parse::<u64>().ok()));
+            numbers.extend(name.to_str().and_then(|name| name.strip_suffix(suffix)?.parse::<u64>().ok()));
         }
         Ok(numbers)
     }

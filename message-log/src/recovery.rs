@@ -1,7 +1,7 @@
 //! Opening a log: what the last run left is read, checked, and where a group was torn, cut.
 //!
 //! Read are: the last segment, and of those before it the ones that may hold requests of the replay window or messages that no stamp covers. So a start
-//! takes no longer for a longer log.
+//! takes no longer for a longer log. Of most of them what is needed was written down when they were sealed ([`Recent`]).
 //!
 //! After the last whole entry of the last segment there may be a group that was torn while it was written. It is moved to a `*.torn` file and
 //! cut, unless something proves that it was acknowledged: a later entry that was written after it was durable, the
@@ -21,10 +21,11 @@ use crate::chain::Chain;
 use crate::disk::Disk;
 use crate::entry::Kind;
 use crate::frame::Mask;
-use crate::index::{MemoryIndex, Note, SEALED_WAITING_MAX};
+use crate::index::{MemoryIndex, Note, Recent, SEALED_WAITING_MAX, StampSpan, Summary};
 use crate::interned::Interned;
 use crate::layout::{Layout, segment_name};
 use crate::read::SegmentReader;
+use crate::resolve::read_entry;
 use crate::scan::{Bound, Item, Manner, Scan, Start, Step, read_start, suspect_note};
 use crate::segment::Segment;
 use crate::unstamped::Unstamped;
@@ -144,6 +145,8 @@ fn check_server(layout: &Layout, expected: &str) -> Result<(), LogError> {
 /// What reading the segments brought to light.
 struct Walk {
     chain: Chain,
+    /// No entry was read yet.
+    is_first: bool,
     /// Number of the last segment and where its entries end.
     last: Option<(u64, u64)>,
     /// What the last segment holds.
@@ -170,6 +173,7 @@ impl Walk {
         let now = (options.clock)();
         let mut walk = Self {
             chain: Chain::EMPTY,
+            is_first: true,
             last: None,
             interned: Interned::default(),
             mask: Mask::NONE,
@@ -180,9 +184,13 @@ impl Walk {
             contradiction: None,
         };
         let Some(last) = numbers.last().copied() else { return walk.finish(None) };
-        let first = first_needed(layout, last, walk.window.start(now))?;
-        let chain = (first == 1).then_some(Chain::EMPTY);
-        let mut scan = Scan::segment(layout, first, chain, Manner::exclusive(Bound::Open))?;
+        let Needed { mut first, unstamped_from } = Needed::find(layout, last, walk.window.start(now))?;
+        // Of segments that were sealed for long enough, what is needed was written down: they need not be read.
+        while first < last && walk.take_recent(layout, first, unstamped_from, now)? {
+            first += 1;
+        }
+        let known = Some(walk.chain).filter(|chain| first == 1 || *chain != Chain::EMPTY);
+        let mut scan = Scan::segment(layout, first, known, Manner::exclusive(Bound::Open))?;
         let torn = loop {
             match scan.step()? {
                 Step::Entry(item) => walk.apply(&item, now),
@@ -200,9 +208,35 @@ impl Walk {
         walk.finish(torn)
     }
 
+    /// Takes over what is recent in a segment; `false` if that is not known and it must be read.
+    fn take_recent(
+        &mut self,
+        layout: &Layout,
+        segment: u64,
+        unstamped_from: u64,
+        now: UnixMillis,
+    ) -> Result<bool, LogError> {
+        let known = Recent::read(layout, segment).map_err(LogError::io("read", &layout.recent(segment)))?;
+        let stamps = Summary::open(layout, segment).ok().flatten().and_then(|summary| summary.stamps().ok());
+        let (Some(recent), Some(stamps)) = (known, stamps) else { return Ok(false) };
+        let Some(covered) = leaves(layout, &stamps, unstamped_from)? else { return Ok(false) };
+        for key in recent.requests {
+            // None of them is forgotten too early; all leave the window with the last.
+            self.window.insert(key, recent.latest, now);
+        }
+        for (sequence, time) in recent.unstamped {
+            if sequence >= unstamped_from {
+                self.unstamped.add(sequence, time);
+            }
+        }
+        self.unstamped.cover(covered.into_iter(), None);
+        self.chain = recent.chain;
+        Ok(true)
+    }
+
     fn apply(&mut self, item: &Item, now: UnixMillis) {
         let entry = &item.entry;
-        let is_first = self.chain == Chain::EMPTY;
+        let is_first = std::mem::take(&mut self.is_first);
         self.chain = Chain { sequence: entry.sequence, hash: item.hash };
         if entry.sequence == self.acknowledged.sequence && item.hash != self.acknowledged.hash {
             let reason = "another entry was acknowledged here".to_owned();
@@ -213,7 +247,7 @@ impl Walk {
                 self.mask = Mask(start.checksum_mask);
                 self.index = MemoryIndex::new(item.segment, entry.sequence);
                 if is_first {
-                    self.unstamped = Unstamped::after(Sha256::from_slice(&start.last_root));
+                    self.unstamped.set_last_root(Sha256::from_slice(&start.last_root));
                 }
             }
             Kind::Message(record) => {
@@ -255,19 +289,41 @@ fn damage_at(segment: u64, offset: u64, check: &'static str, reason: String) -> 
     Damage { check, file: format!("segments/{}", segment_name(segment)), offset, reason }
 }
 
-/// The newest segment that began before the replay window did and before the oldest message that no stamp covers: older ones hold
-/// nothing that is needed. A segment whose start cannot be read is needed: reading it says what is wrong.
-fn first_needed(layout: &Layout, last: u64, window: UnixMillis) -> Result<u64, LogError> {
-    let mut unstamped_from = None;
-    for number in (2..=last).rev() {
-        let start = read_start(layout, number).map_err(LogError::io("read", &layout.segment(number)))?;
-        let Some(Start::Entry(entry, start)) = start else { continue };
-        let unstamped_from = *unstamped_from.get_or_insert(start.unstamped_from);
-        if UnixMillis(entry.time_ms) < window && entry.sequence <= unstamped_from {
-            return Ok(number);
+/// What of a log must be known before it takes records.
+struct Needed {
+    /// Segments before this one hold nothing that is needed.
+    first: u64,
+    /// Messages before this one are covered by stamps.
+    unstamped_from: u64,
+}
+
+impl Needed {
+    /// The newest segment that began before the replay window did and before the oldest message that no stamp covers. A segment whose start cannot be read
+    /// is needed: reading it says what is wrong.
+    fn find(layout: &Layout, last: u64, window: UnixMillis) -> Result<Self, LogError> {
+        let mut unstamped_from = None;
+        for number in (2..=last).rev() {
+            let start = read_start(layout, number).map_err(LogError::io("read", &layout.segment(number)))?;
+            let Some(Start::Entry(entry, start)) = start else { continue };
+            let unstamped_from = *unstamped_from.get_or_insert(start.unstamped_from);
+            if UnixMillis(entry.time_ms) < window && entry.sequence <= unstamped_from {
+                return Ok(Self { first: number, unstamped_from });
+            }
+        }
+        Ok(Self { first: 1, unstamped_from: unstamped_from.unwrap_or_default() })
+    }
+}
+
+/// What these stamps cover from a sequence on; `None` if one is not where it should be.
+fn leaves(layout: &Layout, stamps: &[StampSpan], from: u64) -> Result<Option<Vec<u64>>, LogError> {
+    let mut leaves = Vec::new();
+    for span in stamps.iter().filter(|span| span.last >= from) {
+        match read_entry(layout, span.segment, span.offset)?.map(|entry| entry.kind) {
+            Some(Kind::Stamp(stamp)) => leaves.extend(stamp.leaves.iter().map(|leaf| leaf.sequence)),
+            _ => return Ok(None),
         }
     }
-    Ok(1)
+    Ok(Some(leaves))
 }
 
 /// Opens the last segment for writing, after what stands behind its entries was kept and cut.

@@ -1,6 +1,7 @@
 //! Which message records wait for a timestamp, and the root that the next batch builds on.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use kogge_proto::digest::Sha256;
 use kogge_proto::time::UnixMillis;
@@ -17,11 +18,6 @@ pub(crate) struct Unstamped {
 }
 
 impl Unstamped {
-    /// Nothing waits yet, and the newest stamp had this root.
-    pub(crate) fn after(last_root: Option<Sha256>) -> Self {
-        Self { waiting: BTreeMap::new(), last_root }
-    }
-
     /// Takes note of an entry that is durable.
     pub(crate) fn apply(&mut self, entry: &Entry) {
         match &entry.kind {
@@ -69,6 +65,19 @@ impl Unstamped {
 
     pub(crate) fn oldest_time(&self) -> Option<UnixMillis> {
         self.waiting.first_key_value().map(|(_, time)| *time)
+    }
+
+    /// Of the messages that no stamp covers, at most `limit` of those among these sequences.
+    pub(crate) fn among(&self, sequences: RangeInclusive<u64>, limit: usize) -> Vec<(u64, UnixMillis)> {
+        if sequences.is_empty() {
+            return Vec::new();
+        }
+        self.waiting.range(sequences).map(|(sequence, time)| (*sequence, *time)).take(limit).collect()
+    }
+
+    /// The newest stamp had this root.
+    pub(crate) fn set_last_root(&mut self, root: Option<Sha256>) {
+        self.last_root = root;
     }
 
     /// Whether no stamp covers the message.

@@ -5,10 +5,11 @@
 mod fixture;
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use fixture::*;
-use kogge_message_log::{LogError, MessageLog, NewBody, NewBodyPlace, NewMessage, Reader};
+use kogge_message_log::{LogError, MessageLog, NewBody, NewBodyPlace, NewMessage, Options, Reader};
 use kogge_proto::digest::sha512;
 use kogge_proto::wire::log::{Entry, Name, entry::Kind};
 use prost::Message;
@@ -252,4 +253,99 @@ fn end_of_entry_before_last(segment: &[u8]) -> usize {
         at += 8 + u32::from_le_bytes(head.try_into().unwrap()) as usize;
     }
     before
+}
+
+/// A log of several segments, closed: its messages by number, and which of them a stamp covers.
+fn several_segments(dir: &Path) -> (Vec<u64>, Vec<u64>) {
+    let log = MessageLog::open(dir, small_segments()).unwrap().0;
+    let mut sequences = append_requests(&log, 0..100);
+    // A stamp over some of the messages of all segments, and a later one over older ones.
+    let (even, odd): (Vec<u64>, Vec<u64>) = sequences[20..90].iter().partition(|sequence| *sequence % 2 == 0);
+    append_stamp(&log, stamp(&log, &even)).unwrap();
+    sequences.extend(append_requests(&log, 100..150));
+    append_stamp(&log, stamp(&log, &sequences[..10])).unwrap();
+    sequences.extend(append_requests(&log, 150..250));
+    log.close();
+    let waiting = [&sequences[10..20], &odd, &sequences[90..]].concat();
+    (sequences, waiting)
+}
+
+fn recents(dir: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir.join("index")).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|it| it == "recent")).collect();
+    files.sort();
+    files
+}
+
+#[track_caller]
+fn assert_knows(dir: &Path, sequences: &[u64], waiting: &[u64]) {
+    let (log, recovery) = MessageLog::open(dir, small_segments()).unwrap();
+    let mut unstamped = waiting.to_vec();
+    unstamped.sort_unstable();
+    assert_eq!(log.unstamped(usize::MAX), unstamped);
+    assert_eq!(recovery.entries, *sequences.last().unwrap());
+    for number in 0..sequences.len() {
+        assert!(log.seen_request(&format!("request-{number}")), "{number}");
+    }
+    assert!(!log.seen_request("request-250"));
+    assert_eq!(append_stamp(&log, stamp(&log, &unstamped[..3])).err(), None);
+}
+
+#[test]
+fn a_start_reads_no_sealed_segment_and_yet_knows_what_is_recent() {
+    let dir = tempfile::tempdir().unwrap();
+    let (sequences, waiting) = several_segments(dir.path());
+    let sealed = recents(dir.path()).len();
+    assert!(sealed > 6, "{sealed}");
+    // Damage in a sealed segment shows that it was not read, and without the note, that it was.
+    let third = dir.path().join("segments/0000000003.log");
+    let mut bytes = std::fs::read(&third).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&third, &bytes).unwrap();
+    assert_knows(dir.path(), &sequences, &waiting);
+    std::fs::remove_file(&recents(dir.path())[2]).unwrap();
+    assert_eq!(damage_at_open(dir.path()).file, "segments/0000000003.log");
+}
+
+#[test]
+fn what_was_noted_as_recent_is_not_believed_when_it_is_damaged_or_of_another_segment() {
+    let intact = tempfile::tempdir().unwrap();
+    let (sequences, waiting) = several_segments(intact.path());
+    type Spoil = fn(&[std::path::PathBuf]);
+    let spoilt: [Spoil; 5] = [
+        |_| (),
+        |files| files.iter().for_each(|file| std::fs::remove_file(file).unwrap()),
+        |files| {
+            let mut bytes = std::fs::read(&files[1]).unwrap();
+            let last = bytes.len() - 10;
+            bytes[last] ^= 1;
+            std::fs::write(&files[1], bytes).unwrap();
+        },
+        |files| assert!(std::fs::copy(&files[2], &files[3]).unwrap() > 0),
+        |files| std::fs::write(files.last().unwrap(), b"").unwrap(),
+    ];
+    for spoil in spoilt {
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(intact.path(), dir.path());
+        spoil(&recents(dir.path()));
+        assert_knows(dir.path(), &sequences, &waiting);
+    }
+}
+
+#[test]
+fn what_is_no_longer_recent_is_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { replay_window: Duration::ZERO, ..small_segments() };
+    let log = MessageLog::open(dir.path(), options.clone()).unwrap().0;
+    let mut sequences = append_requests(&log, 0..150);
+    append_stamp(&log, stamp(&log, &sequences)).unwrap();
+    sequences.extend(append_requests(&log, 150..300));
+    log.close();
+    let summaries = std::fs::read_dir(dir.path().join("index")).unwrap().count();
+    let kept = recents(dir.path()).len();
+    assert!(kept > 2 && kept < summaries - kept, "{kept} of {summaries}");
+    let log = MessageLog::open(dir.path(), options).unwrap().0;
+    assert_eq!(log.unstamped(usize::MAX), sequences[150..]);
 }

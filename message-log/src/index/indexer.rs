@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::{Archive, MemoryIndex, Note, RowsError, Summary};
+use kogge_proto::time::UnixMillis;
+
+use super::{Archive, MemoryIndex, Note, Recent, RowsError, Summary};
 use crate::acknowledged;
 use crate::chain::Chain;
 use crate::layout::Layout;
@@ -21,6 +23,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// After a segment was read again, the indexer rests this many times as long, so that exchanges keep the processor and the disk.
 const REST_FACTOR: u32 = 3;
+
+/// Unstamped messages that are copied while the writer waits.
+const UNSTAMPED_PIECE: usize = 1024;
 
 /// When the log closes, gaps are filled if they have no more bytes than this; else the next start goes on.
 const CLOSING_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -99,7 +104,8 @@ impl Indexer {
 
     fn store(&mut self, index: &MemoryIndex, now: Instant) -> bool {
         let segment = index.outline.segment;
-        match self.live.index.archive.store(index) {
+        // A crash in between leaves a segment without a summary, which is stored again.
+        match self.keep_recent(index).and_then(|()| self.live.index.archive.store(index)) {
             Ok(()) => {
                 self.live.index.stored(segment);
                 self.retry_at = None;
@@ -110,6 +116,40 @@ impl Indexer {
         }
         self.retry_at = Some(now + RETRY_AFTER);
         false
+    }
+
+    /// Keeps what the next start needs of the segment, and forgets what it needs no more of older ones.
+    fn keep_recent(&self, index: &MemoryIndex) -> Result<(), RowsError> {
+        kogge_durable::create_dir(&self.layout.index(), true)?;
+        let window = locked(&self.live.window).start((self.options.clock)());
+        let unstamped_from = locked(&self.live.unstamped).oldest(1).first().copied().unwrap_or(u64::MAX);
+        let recent = Recent::of(index, self.unstamped_in(index));
+        if !recent.is_past(window, unstamped_from) {
+            recent.write(&self.layout, index.outline.segment)?;
+        }
+        for segment in self.layout.recents().map_err(|error| RowsError::Failed(error.to_string()))? {
+            let is_needed = matches!(
+                Recent::read(&self.layout, segment), Ok(Some(recent)) if !recent.is_past(window, unstamped_from)
+            );
+            if is_needed {
+                break;
+            }
+            // If it stays, it is tried again with the next segment.
+            let _ = std::fs::remove_file(self.layout.recent(segment));
+        }
+        Ok(())
+    }
+
+    /// The segment's messages that no stamp covers; in pieces, so that the writer never waits for long.
+    fn unstamped_in(&self, index: &MemoryIndex) -> Vec<(u64, UnixMillis)> {
+        let (mut first, last) = (index.outline.first_sequence, index.chain.sequence);
+        let mut found: Vec<(u64, UnixMillis)> = Vec::new();
+        loop {
+            let piece = locked(&self.live.unstamped).among(first..=last, UNSTAMPED_PIECE);
+            let Some((newest, _)) = piece.last() else { return found };
+            first = newest + 1;
+            found.extend(piece);
+        }
     }
 
     fn set_aside(&mut self, segment: u64, error: &RowsError, now: Instant) {
@@ -292,8 +332,8 @@ mod tests {
         indexer.live.index.report(2, RowsError::Full);
         work_off(&mut indexer, now);
         assert_eq!(missing(&indexer), before);
-        let left: Vec<_> = std::fs::read_dir(dir.path().join("index")).unwrap().collect();
-        assert!(left.is_empty(), "{left:?}");
+        let layout = Layout::new(dir.path());
+        assert!(layout.summaries().unwrap().is_empty() && !layout.blocks(1).exists());
         work_off(&mut indexer, now + RETRY_AFTER / 2);
         assert_eq!(missing(&indexer), before);
         work_off(&mut indexer, now + RETRY_AFTER);

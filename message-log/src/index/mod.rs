@@ -9,7 +9,7 @@
 //! What the index says is never believed blindly: blocks and summaries are checked whenever they are read, are bound to the segment by the hash
 //! of its last entry, and only say where to look. What does not fit is set aside and rebuilt, with all segments that share the database.
 //!
-//! Nothing is read at start but the names of the summaries.
+//! Nothing is read at start but the names of the summaries, and what of recent segments must be known before the log takes records ([`Recent`]).
 
 mod archive;
 mod blocks;
@@ -18,6 +18,7 @@ mod indexer;
 mod memory;
 mod note;
 mod outline;
+mod recent;
 mod rows;
 mod summary;
 
@@ -30,6 +31,7 @@ pub(crate) use indexer::{Indexer, read_segment};
 pub(crate) use memory::MemoryIndex;
 pub(crate) use note::{Field, Fingerprint, Keys, Note, Noted, Probe};
 pub(crate) use outline::{Outline, StampSpan, Stretch};
+pub(crate) use recent::Recent;
 pub(crate) use rows::RowsError;
 pub(crate) use summary::Summary;
 
