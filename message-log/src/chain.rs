@@ -56,3 +56,9 @@ impl Chain {
         Ok(())
     }
 }
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}

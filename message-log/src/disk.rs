@@ -6,6 +6,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use kogge_durable::DurableError;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 
 /// Where segments are written.
 ///
@@ -24,6 +26,8 @@ pub(crate) trait Disk: Send {
 /// A file being written.
 pub(crate) trait DiskFile: Send {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Makes sure that there is space up to `end`, all of it zeros where nothing was written.
+    fn allocate(&self, end: u64) -> io::Result<()>;
     fn set_len(&self, length: u64) -> io::Result<()>;
     fn length(&self) -> io::Result<u64>;
     fn sync(&self) -> io::Result<()>;
@@ -55,6 +59,16 @@ impl DiskFile for File {
         self.write_all_at(bytes, offset)
     }
 
+    fn allocate(&self, end: u64) -> io::Result<()> {
+        let begin = self.length()?;
+        let Some(length) = end.checked_sub(begin).filter(|length| *length > 0) else { return Ok(()) };
+        match fallocate(self, FallocateFlags::empty(), begin, length) {
+            // A file system without such a call.
+            Err(Errno::OPNOTSUPP) => write_zeros(self, begin, end),
+            outcome => Ok(outcome?),
+        }
+    }
+
     fn set_len(&self, length: u64) -> io::Result<()> {
         File::set_len(self, length)
     }
@@ -66,4 +80,19 @@ impl DiskFile for File {
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
     }
+}
+
+/// Zeros are written in pieces of this size.
+const PIECE_BYTES: usize = 256 * 1024;
+static ZEROS: [u8; PIECE_BYTES] = [0; PIECE_BYTES];
+
+/// Fills a part of a file with zeros.
+pub(crate) fn write_zeros(file: &dyn DiskFile, begin: u64, end: u64) -> io::Result<()> {
+    let mut at = begin;
+    while at < end {
+        let piece = usize::try_from(end - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+        file.write_at(ZEROS.get(..piece).unwrap_or(&ZEROS), at)?;
+        at += piece as u64;
+    }
+    Ok(())
 }

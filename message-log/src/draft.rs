@@ -44,7 +44,11 @@ impl Waiting {
     }
 }
 
+/// So much of the buffer for frames is kept for the next group; what one large group took is given back.
+const FRAMES_KEPT_BYTES: usize = 256 * 1024;
+
 /// Frames that will be written at once, and who waits for them.
+#[derive(Default)]
 pub(crate) struct Draft {
     pub(crate) frames: Vec<u8>,
     /// Where the chain stands after these frames.
@@ -62,19 +66,19 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// An empty group after what was written up to `chain`, of which what came after `durable` is not synced.
-    pub(crate) fn after(chain: Chain, durable: Chain, incarnation: Incarnation) -> Self {
-        Self {
-            frames: Vec::new(),
-            chain,
-            durable: durable.sequence,
-            incarnation,
-            interned: Interned::default(),
-            requests: HashSet::new(),
-            moved: Vec::new(),
-            waiting: Vec::new(),
-            notes: Vec::new(),
-        }
+    /// Begins a group after what was written up to `chain`, of which what came after `durable` is not synced. What was in the draft is dropped, its
+    /// buffers are used again.
+    pub(crate) fn begin(&mut self, chain: Chain, durable: Chain, incarnation: Incarnation) {
+        self.frames.clear();
+        self.frames.shrink_to(FRAMES_KEPT_BYTES);
+        self.chain = chain;
+        self.durable = durable.sequence;
+        self.incarnation = incarnation;
+        self.interned = Interned::default();
+        self.requests.clear();
+        self.moved.clear();
+        self.waiting.clear();
+        self.notes.clear();
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -102,6 +102,14 @@ impl DiskFile for FaultyFile {
         self.file.write_at(bytes, offset)
     }
 
+    fn allocate(&self, end: u64) -> io::Result<()> {
+        let growth = end.saturating_sub(self.file.length()?);
+        if let Some(space) = &mut locked(&self.disk.faults).space {
+            *space = space.checked_sub(growth).ok_or(io::ErrorKind::StorageFull)?;
+        }
+        self.file.allocate(end)
+    }
+
     fn set_len(&self, length: u64) -> io::Result<()> {
         self.disk.check(|faults| faults.set_len)?;
         self.file.set_len(length)

@@ -1,6 +1,6 @@
 //! What happened, in order: durable segments, group commit, a hash chain, a rebuildable index, recovery.
 //!
-//! A log is a directory: `segments/NNNNNNNNNN.log` (append-only, preallocated with zeros), `bodies/` (large bodies, one file each),
+//! A log is a directory: `segments/NNNNNNNNNN.log` (append-only, with space reserved ahead), `bodies/` (large bodies, one file each),
 //! `spool/` (bodies on their way in; emptied when the log opens), `index/` (sled; rebuilt whenever it is missing, damaged or disagrees),
 //! `acknowledged` (a note of an entry that was), `lock`. The format of a segment is in `proto/schema/log.proto`.
 //!

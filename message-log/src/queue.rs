@@ -2,7 +2,7 @@
 //!
 //! Putting something in never waits: what finds the queue full is handed back. The thread behind it takes all that is there with one lock and is woken once for a
 //! whole group, for it only has to be woken when it sleeps. Measured against `std::sync::mpsc` with 32 threads that append and wait: see
-//! `benches/append.rs`.
+//! `examples/append.rs`.
 
 use std::mem::swap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

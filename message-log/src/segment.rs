@@ -1,19 +1,25 @@
-//! The segment being written: one file, grown ahead of the frames with zeros, so that a group's sync has no metadata to write.
+//! The segment being written: one file with space ahead of the frames.
 
 use std::io;
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, write_zeros};
 use crate::error::is_full;
 use crate::frame::Mask;
 use crate::interned::Interned;
 use crate::layout::Layout;
 
-/// How far a segment is grown ahead of its last frame: a few dozen groups, and yet a fresh log opens in milliseconds.
+/// How much space is reserved at once ahead of the last frame: a few dozen groups, and little for a log that hardly grows.
 pub(crate) const AHEAD_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Zeros are written in pieces of this size.
-const PIECE_BYTES: usize = 256 * 1024;
-static ZEROS: [u8; PIECE_BYTES] = [0; PIECE_BYTES];
+/// Groups that are smaller than this on average go into space that was filled with zeros before.
+///
+/// Reserved space that was never written costs each sync a write of the file system's own (4 to 12 KiB on ext4, and a second flush if it has a journal). Filling it with
+/// zeros first makes syncs twice as fast and writes every byte twice. So a quiet log, where somebody waits for each sync, gets fast ones, and a busy one
+/// saves its disk: 1.03 to 1.3 device bytes for each byte instead of 2.
+const SMALL_GROUP_BYTES: u64 = 16 * 1024;
+
+/// So much is filled with zeros at once, when less than a quarter of it is left: half a hundred small groups.
+const ZEROED_BYTES: u64 = 256 * 1024;
 
 /// The segment that takes the next frames. Its file is `[frames ‖ zeros]`.
 pub(crate) struct Segment {
@@ -25,8 +31,12 @@ pub(crate) struct Segment {
     pub(crate) synced: u64,
     /// Where the frame of the segment's start ends.
     start_end: u64,
-    /// Up to where the file is known to hold zeros or frames.
-    allocated: u64,
+    /// Up to where the file has space.
+    reserved: u64,
+    /// Up to where that space was written, with frames or zeros.
+    zeroed: u64,
+    /// Length of the groups of late, in bytes.
+    group_bytes: u64,
     /// Size to which the file is grown.
     bytes_max: u64,
     /// What this segment holds already.
@@ -36,7 +46,7 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// Creates the file of a new segment and fills its beginning with zeros.
+    /// Creates the file of a new segment and reserves its beginning.
     pub(crate) fn create(
         disk: &dyn Disk,
         layout: &Layout,
@@ -46,10 +56,21 @@ impl Segment {
     ) -> io::Result<Self> {
         let file = disk.create(&layout.segment(number))?;
         let interned = Interned::default();
-        let mut segment =
-            Self { number, file, tail: 0, synced: 0, start_end: 0, allocated: 0, bytes_max, interned, mask };
-        segment.grow(AHEAD_BYTES.min(bytes_max))?;
-        Ok(segment)
+        let reserved = AHEAD_BYTES.min(bytes_max);
+        file.allocate(reserved)?;
+        Ok(Self {
+            number,
+            file,
+            tail: 0,
+            synced: 0,
+            start_end: 0,
+            reserved,
+            zeroed: 0,
+            group_bytes: 0,
+            bytes_max,
+            interned,
+            mask,
+        })
     }
 
     /// The frame of the segment's start, of this length, is durable.
@@ -74,10 +95,22 @@ impl Segment {
         bytes_max: u64,
     ) -> io::Result<Self> {
         let file = disk.open(&layout.segment(number))?;
-        let allocated = file.length()?;
+        let reserved = file.length()?;
         // What a process wrote that was killed before it could sync is there, but would not survive a power cut: and from here on it counts.
         file.sync()?;
-        Ok(Self { number, file, tail, synced: tail, start_end: 0, allocated, bytes_max, interned, mask })
+        Ok(Self {
+            number,
+            file,
+            tail,
+            synced: tail,
+            start_end: 0,
+            reserved,
+            zeroed: tail,
+            group_bytes: 0,
+            bytes_max,
+            interned,
+            mask,
+        })
     }
 
     /// Whether `length` more bytes fit.
@@ -85,30 +118,39 @@ impl Segment {
         self.tail.saturating_add(length as u64) <= self.bytes_max
     }
 
-    /// Makes sure that `length` bytes after the tail are zeros on disk, so that writing them cannot fail for lack of space on file
-    /// systems that overwrite in place.
+    /// Makes sure that there is space for `length` bytes after the tail, so that writing them cannot fail for lack of it.
     pub(crate) fn reserve(&mut self, length: usize) -> io::Result<()> {
         let needed = self.tail.saturating_add(length as u64);
-        if needed <= self.allocated {
+        if needed <= self.reserved {
             return Ok(());
         }
         let comfortable = needed.saturating_add(AHEAD_BYTES).min(self.bytes_max).max(needed);
-        match self.grow(comfortable) {
-            // The disk has room for these frames, if not for more.
-            Err(error) if is_full(&error) && needed <= self.allocated => Ok(()),
-            outcome => outcome,
+        self.reserved = match self.file.allocate(comfortable) {
+            Ok(()) => comfortable,
+            // The disk may have room for these frames, if not for more.
+            Err(error) if is_full(&error) => self.file.allocate(needed).map(|()| needed)?,
+            Err(error) => return Err(error),
+        };
+        Ok(())
+    }
+
+    /// Fills some of the reserved space with zeros, if that makes the next syncs faster. The next sync makes them durable too.
+    pub(crate) fn zero_ahead(&mut self) -> io::Result<()> {
+        let is_enough = self.zeroed.saturating_sub(self.tail) >= ZEROED_BYTES / 4;
+        if is_enough || self.group_bytes >= SMALL_GROUP_BYTES {
+            return Ok(());
         }
+        let end = self.tail.saturating_add(ZEROED_BYTES).min(self.reserved);
+        write_zeros(self.file.as_ref(), self.zeroed.max(self.tail), end)?;
+        self.zeroed = self.zeroed.max(end);
+        Ok(())
     }
 
-    /// Whether the zeros ahead of the tail run low.
-    pub(crate) fn runs_low(&self) -> bool {
-        self.allocated < self.bytes_max && self.allocated.saturating_sub(self.tail) < AHEAD_BYTES / 4
-    }
-
-    /// Grows the file ahead of the tail and syncs it, so that the next groups need not.
-    pub(crate) fn grow_ahead(&mut self) -> io::Result<()> {
-        self.grow(self.tail.saturating_add(AHEAD_BYTES).min(self.bytes_max))?;
-        self.file.sync()
+    /// The frames of a group, of this length, stand at the tail.
+    pub(crate) fn advance(&mut self, length: usize) {
+        self.tail += length as u64;
+        self.zeroed = self.zeroed.max(self.tail);
+        self.group_bytes = (7 * self.group_bytes + length as u64) / 8;
     }
 
     /// Writes frames at the tail without moving it.
@@ -124,16 +166,8 @@ impl Segment {
     /// Takes back whatever was written after the tail, and makes that durable.
     pub(crate) fn roll_back(&mut self) -> io::Result<()> {
         self.file.set_len(self.tail)?;
-        self.allocated = self.tail;
+        self.reserved = self.tail;
+        self.zeroed = self.tail;
         self.file.sync()
-    }
-
-    fn grow(&mut self, target: u64) -> io::Result<()> {
-        while self.allocated < target {
-            let piece = usize::try_from(target - self.allocated).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
-            self.file.write_at(&ZEROS[..piece], self.allocated)?;
-            self.allocated += piece as u64;
-        }
-        Ok(())
     }
 }

@@ -21,7 +21,7 @@
 //!   records of exchanges that did not happen, never miss one that did.
 
 use std::io;
-use std::mem::{replace, take};
+use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -36,7 +36,6 @@ use crate::bodies::Moved;
 use crate::chain::Chain;
 use crate::disk::Disk;
 use crate::draft::{Draft, Effect, Waiting};
-use crate::error::is_full;
 use crate::failing::Health;
 use crate::frame::Mask;
 use crate::incarnation::Incarnations;
@@ -140,8 +139,10 @@ impl Writer {
         (segment, chain): (Segment, Chain),
     ) -> Self {
         let incarnations = Incarnations::default();
+        let mut draft = Draft::default();
+        draft.begin(chain, chain, incarnations.current());
         Self {
-            draft: Draft::after(chain, chain, incarnations.current()),
+            draft,
             layout,
             options,
             disk,
@@ -170,7 +171,7 @@ impl Writer {
                 }
                 Taken::Closed => return self.sync(),
             }
-            self.grow_ahead();
+            self.zero_ahead();
         }
     }
 
@@ -252,24 +253,25 @@ impl Writer {
 
     /// Writes the draft, and makes it durable if somebody waits for that.
     fn commit(&mut self) {
-        let draft = self.take_draft();
-        if draft.is_empty() {
-            return;
-        }
-        match self.write(&draft) {
-            Ok(()) => {
-                let is_urgent = draft.is_urgent();
-                self.written(draft);
-                if is_urgent {
-                    self.sync();
+        let mut draft = take(&mut self.draft);
+        if !draft.is_empty() {
+            match self.write(&draft) {
+                Ok(()) => {
+                    let is_urgent = draft.is_urgent();
+                    self.written(&mut draft);
+                    if is_urgent {
+                        self.sync();
+                    }
+                }
+                Err(error) => {
+                    draft.moved.drain(..).for_each(Moved::give_back);
+                    refuse(draft.waiting.drain(..), &error);
                 }
             }
-            Err(error) => {
-                draft.moved.into_iter().for_each(Moved::give_back);
-                refuse(draft.waiting, &error);
-            }
         }
-        self.draft = self.blank_draft();
+        // Its buffers serve the next group.
+        self.draft = draft;
+        self.begin_draft();
     }
 
     fn write(&mut self, draft: &Draft) -> Result<(), AppendError> {
@@ -286,14 +288,14 @@ impl Writer {
     }
 
     /// The draft's frames stand in the file: acknowledges those who wait for no more.
-    fn written(&mut self, mut draft: Draft) {
+    fn written(&mut self, draft: &mut Draft) {
         self.unsynced.notes.append(&mut draft.notes);
-        self.segment.tail += draft.frames.len() as u64;
+        self.segment.advance(draft.frames.len());
         self.segment.interned.absorb(&mut draft.interned);
         self.chain = draft.chain;
         self.recovered();
-        self.unsynced.moved.extend(draft.moved);
-        for mut waiting in draft.waiting {
+        self.unsynced.moved.append(&mut draft.moved);
+        for mut waiting in draft.waiting.drain(..) {
             if waiting.durability == Durability::WithNext {
                 // Remembered from now on, also if the record is lost: its request may have been passed on by then.
                 if let Effect::Message(Some(key)) = waiting.effect {
@@ -328,13 +330,12 @@ impl Writer {
     pub(crate) fn synced(&mut self) {
         self.segment.synced = self.segment.tail;
         self.durable = self.chain;
-        let notes = take(&mut self.unsynced.notes);
-        let must_wake = self.live.index.add(notes, self.durable, self.segment.synced);
+        let must_wake = self.live.index.add(self.unsynced.notes.drain(..), self.durable, self.segment.synced);
         self.publish();
         self.unsynced.due = None;
         self.unsynced.moved.clear();
         if self.draft.is_empty() {
-            self.draft = self.blank_draft();
+            self.begin_draft();
         }
         self.note_effects();
         for mut waiting in self.unsynced.waiting.drain(..) {
@@ -368,18 +369,14 @@ impl Writer {
         self.segment.tail = self.segment.synced;
         self.chain = self.durable;
         self.incarnations.cut(self.durable.sequence);
-        self.draft = self.blank_draft();
+        self.begin_draft();
         moved.into_iter().for_each(Moved::give_back);
-        refuse(waiting, error);
+        refuse(waiting.into_iter(), error);
     }
 
-    fn take_draft(&mut self) -> Draft {
-        let blank = self.blank_draft();
-        replace(&mut self.draft, blank)
-    }
-
-    fn blank_draft(&self) -> Draft {
-        Draft::after(self.chain, self.durable, self.incarnations.current())
+    /// What comes next begins a group.
+    fn begin_draft(&mut self) {
+        self.draft.begin(self.chain, self.durable, self.incarnations.current());
     }
 
     /// Creates, writes and syncs the next segment. Everything written is durable or lost by now. A crash in between leaves a file without an acknowledged entry.
@@ -398,7 +395,7 @@ impl Writer {
         self.segment = segment;
         self.chain = chain;
         self.durable = chain;
-        self.draft = self.blank_draft();
+        self.begin_draft();
         self.live.index.seal(self.segment.number, chain, self.segment.tail);
         self.publish();
         self.wake_indexer();
@@ -418,15 +415,12 @@ impl Writer {
         });
     }
 
-    /// Grows the segment while nobody waits. If it fails, the next group finds out.
-    fn grow_ahead(&mut self) {
-        if !self.health.is_sound() || !self.segment.runs_low() {
-            return;
-        }
-        match self.segment.grow_ahead() {
-            Ok(()) => self.synced(),
-            Err(error) if is_full(&error) => tracing::warn!("the message log's disk is nearly full"),
-            Err(error) => drop(self.seal(format!("growing the segment failed: {error}"))),
+    /// Makes the next syncs faster while nobody waits. If that fails, the next group finds out why.
+    fn zero_ahead(&mut self) {
+        if self.health.is_sound()
+            && let Err(error) = self.segment.zero_ahead()
+        {
+            tracing::warn!(%error, "cannot fill the message log's segment with zeros ahead of need");
         }
     }
 }
@@ -507,7 +501,7 @@ pub(crate) fn tell(acknowledge: Acknowledge, outcome: Result<Receipt, AppendErro
     }
 }
 
-fn refuse(waiting: Vec<Waiting>, error: &AppendError) {
+fn refuse(waiting: impl Iterator<Item = Waiting>, error: &AppendError) {
     for mut waiting in waiting {
         waiting.tell(Err(error.clone()));
     }

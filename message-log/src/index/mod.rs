@@ -77,7 +77,7 @@ impl LogIndex {
 
     /// Takes note of entries that became durable: up to `chain`, whose frame ends at `end`. Returns whether the
     /// indexer must be woken.
-    pub(crate) fn add(&self, notes: Vec<Note>, chain: Chain, end: u64) -> bool {
+    pub(crate) fn add(&self, notes: impl Iterator<Item = Note>, chain: Chain, end: u64) -> bool {
         let mut growing = locked(&self.growing);
         for note in notes {
             growing.add(&note);
