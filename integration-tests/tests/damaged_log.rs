@@ -9,6 +9,10 @@ use kogge_integration_tests::{Demo, Process, Refusal};
 const BINARY: &str = env!("CARGO_BIN_EXE_kogge-under-test");
 const EXCHANGES: usize = 20;
 
+/// Exchanges whose requests fill several segments of 1 MiB.
+const LARGE_EXCHANGES: usize = 30;
+const LARGE_BYTES: usize = 200 * 1024;
+
 /// What is done to the directory of an index.
 type Damage = fn(&Path);
 
@@ -28,6 +32,21 @@ impl Stopped {
         let mut consumer = demo.process("consumer");
         consumer.stop().unwrap();
         Self { consumer, demo }
+    }
+
+    /// Goes on with small segments until several are sealed, and stops the server again.
+    fn seal_segments(&mut self) {
+        self.demo.configure(&self.demo.server("consumer").config, |config| {
+            config["message_log"].as_table_mut().unwrap().insert("segment_mib".to_owned(), 1.into());
+        });
+        self.consumer.start().unwrap();
+        self.demo.wait_ready("consumer").unwrap();
+        for _ in 0..LARGE_EXCHANGES {
+            let answer = self.demo.call("POST", "/attachments", &vec![b'x'; LARGE_BYTES]).unwrap();
+            assert_eq!(answer.status, 201, "{}", answer.text());
+        }
+        self.demo.wait_stamped().unwrap();
+        self.consumer.stop().unwrap();
     }
 
     fn log(&self) -> &Path {
@@ -76,21 +95,31 @@ impl Stopped {
 #[test]
 fn a_damaged_index_is_rebuilt_and_no_record_is_lost() {
     let mut stopped = Stopped::new();
+    stopped.seal_segments();
     let index = stopped.log().join("index");
-    let damages: [(&str, Damage); 5] = [
-        ("flipped bytes", |index| {
-            change(&index.join("db"), |bytes| flip_every_61st(bytes));
-        }),
-        ("a cut file", |index| change(&index.join("db"), |bytes| bytes.truncate(bytes.len() * 7 / 10))),
-        ("an emptied file", |index| change(&index.join("db"), Vec::clear)),
-        ("a file that is away", |index| std::fs::remove_file(index.join("db")).unwrap()),
-        ("a directory that is away", |index| std::fs::remove_dir_all(index).unwrap()),
+    let damages: [(&str, Damage, &str); 7] = [
+        (
+            "flipped bytes of summaries",
+            |index| summaries(index, |bytes| flip_every_61st(bytes)),
+            "index is rebuilt",
+        ),
+        ("cut summaries", |index| summaries(index, |bytes| bytes.truncate(bytes.len() * 7 / 10)), ""),
+        ("emptied summaries", |index| summaries(index, Vec::clear), "index is rebuilt"),
+        // The blocks are read only by those who look for something old.
+        ("flipped bytes of blocks", |index| change(&blocks(index), |bytes| flip_every_61st(bytes)), ""),
+        ("emptied blocks", |index| change(&blocks(index), Vec::clear), ""),
+        ("blocks that are away", |index| std::fs::remove_file(blocks(index)).unwrap(), ""),
+        ("a directory that is away", |index| std::fs::remove_dir_all(index).unwrap(), "index was rebuilt"),
     ];
-    for (what, damage) in damages {
+    for (what, damage, word) in damages {
         let records = stopped.list();
         assert!(records.lines().count() >= 2 * EXCHANGES, "{records}");
         damage(&index);
-        stopped.assert_starts(what, "index was rebuilt", &records);
+        stopped.assert_starts(what, word, &records);
+        let sealed = std::fs::read_dir(stopped.log().join("segments")).unwrap().count() - 1;
+        let mut indexed = 0;
+        summaries(&index, |_| indexed += 1);
+        assert_eq!(indexed, sealed, "{what}");
     }
 }
 
@@ -130,6 +159,20 @@ fn a_damaged_record_keeps_the_server_from_starting() {
     refused.assert("acknowledged records are cut off", 1, &["damage"]);
     std::fs::remove_file(stopped.segment()).unwrap();
     Refusal::of(Path::new(BINARY), &args).assert("the segment is away", 1, &["damage"]);
+}
+
+fn summaries(index: &Path, mut change: impl FnMut(&mut Vec<u8>)) {
+    for entry in std::fs::read_dir(index).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "summary") {
+            self::change(&path, &mut change);
+        }
+    }
+}
+
+/// sled's data file.
+fn blocks(index: &Path) -> PathBuf {
+    index.join("blocks-0000000001/db")
 }
 
 fn flip_every_61st(bytes: &mut [u8]) {
