@@ -1,7 +1,9 @@
 //! What an instance of so many members costs: `cargo run --profile profiling -p kogge-central-registry --example growth -- 10 1000 100000`.
 //!
 //! Prints one JSON line per size: bytes of the snapshot, CPU time of signing and verifying it, memory that stays, CPU time per look-up.
-//! With `verify FILE ANCHOR` it only verifies, with `write DIR MEMBERS` it only writes: for profilers that count instructions.
+//! With `write DIR MEMBERS` it writes a snapshot with its anchor, with `verify DIR` it verifies one, with `look-up DIR TIMES` it then looks
+//! things up as many exchanges do: for profilers that count instructions. With `grow CONFIG MEMBERS` it brings so many members into the
+//! registry of that configuration file, which need not stand still meanwhile.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measuring tool; what fails is to be seen at once")]
 
 use std::hint::black_box;
@@ -10,10 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use kogge_central_registry::{CHANGES_MAX, Change, Config, Operator, decisions};
 use kogge_certs::anchor::{Anchor, Environment};
 use kogge_certs::key::SigningKey;
 use kogge_certs::snapshot::{Draft, Policy, Population, VerifiedSnapshot, sign_delegation, sign_snapshot};
-use kogge_proto::id::{SecurityServerId, ServiceId};
+use kogge_proto::id::{SecurityServerId, ServiceId, SubsystemId};
 use kogge_proto::time::UnixMillis;
 use kogge_signer::{NewKeyKind, ephemeral};
 
@@ -22,7 +25,8 @@ fn main() {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match &words[..] {
         ["write", dir, members] => write(Path::new(dir), members.parse().unwrap()),
-        ["verify", dir] => drop(black_box(read(Path::new(dir)))),
+        ["verify", dir] => verify(Path::new(dir)),
+        ["grow", config, members] => grow(Path::new(config), members.parse().unwrap()),
         ["look-up", dir, times] => look_up(&read(Path::new(dir)), times.parse().unwrap()),
         sizes => sizes.iter().for_each(|members| measure(members.parse().unwrap())),
     }
@@ -30,7 +34,7 @@ fn main() {
 
 fn measure(members: usize) {
     let keys = Keys::new();
-    let draft = draft(members);
+    let draft = draft("EE", members);
     let (bytes, signing) = timed(|| keys.sign(&draft));
     drop(draft);
     let bytes = Bytes::from(bytes);
@@ -50,13 +54,15 @@ fn measure(members: usize) {
     );
 }
 
-/// What both security servers ask in one exchange, for another client and service each time.
+/// What both security servers ask in one exchange, for another client and service each time; for the same ten members in any instance.
 fn look_up(snapshot: &VerifiedSnapshot, times: u32) {
-    let services: Vec<ServiceId> = snapshot.services().take(300).map(|service| service.id).collect();
-    let pairs: Vec<(SecurityServerId, _)> =
-        snapshot.registrations().take(100).map(|(subsystem, server)| (server, subsystem)).collect();
+    let chosen = |subsystem: &SubsystemId| subsystem.member().code() < "70000010";
+    let services = snapshot.services().map(|service| service.id).filter(|id| chosen(id.subsystem()));
+    let services: Vec<ServiceId> = services.collect();
+    let pairs = snapshot.registrations().filter(|(subsystem, _)| chosen(subsystem));
+    let pairs: Vec<(SubsystemId, SecurityServerId)> = pairs.collect();
     for round in 0..times as usize {
-        let (server, client) = &pairs[round % pairs.len()];
+        let (client, server) = &pairs[round % pairs.len()];
         let service = &services[round % services.len()];
         // The consumer's server: may the client ask here, who provides, is there such a service?
         assert!(snapshot.is_provider(server, client));
@@ -73,13 +79,39 @@ fn look_up(snapshot: &VerifiedSnapshot, times: u32) {
 fn write(dir: &Path, members: usize) {
     let keys = Keys::new();
     std::fs::create_dir_all(dir).unwrap();
-    std::fs::write(dir.join("snapshot"), keys.sign(&draft(members))).unwrap();
+    std::fs::write(dir.join("snapshot"), keys.sign(&draft("EE", members))).unwrap();
     std::fs::write(dir.join("anchor.toml"), keys.anchor().to_toml()).unwrap();
 }
 
 fn read(dir: &Path) -> VerifiedSnapshot {
     let anchor = Anchor::parse(&std::fs::read_to_string(dir.join("anchor.toml")).unwrap()).unwrap();
     VerifiedSnapshot::verify_archived(std::fs::read(dir.join("snapshot")).unwrap(), &anchor).unwrap()
+}
+
+fn verify(dir: &Path) {
+    let anchor = Anchor::parse(&std::fs::read_to_string(dir.join("anchor.toml")).unwrap()).unwrap();
+    let bytes = Bytes::from(std::fs::read(dir.join("snapshot")).unwrap());
+    let before = resident_kib();
+    let (snapshot, verifying) = timed(|| VerifiedSnapshot::verify_archived(bytes, &anchor).unwrap());
+    let after = resident_kib();
+    println!("verify_cpu_ms {:.1}, resident KiB {before} then {after}", verifying.as_secs_f64() * 1e3);
+    black_box(snapshot);
+}
+
+fn grow(config: &Path, members: usize) {
+    let mut operator = Operator::open(&Config::load(config).unwrap()).unwrap();
+    let draft = draft(operator.state().instance(), members);
+    let mut changes = decisions(&draft).peekable();
+    while changes.peek().is_some() {
+        let portion: Vec<_> = changes.by_ref().take(CHANGES_MAX).collect();
+        let number = portion.len();
+        let (applied, applying) = timed(|| operator.change_all(portion).unwrap());
+        println!("{number} decisions up to {}: CPU {applying:.1?}", applied.sequence);
+    }
+    let last = draft.members.last().unwrap();
+    let one = Change::RenameMember { member: last.id.clone(), name: "Renamed".to_owned() };
+    let (_, applying) = timed(|| operator.change(one).unwrap());
+    println!("one more: CPU {applying:.1?}, {} KiB resident", resident_kib());
 }
 
 struct Keys {
@@ -106,9 +138,9 @@ impl Keys {
     }
 }
 
-fn draft(members: usize) -> Draft {
+fn draft(instance: &str, members: usize) -> Draft {
     let mut draft = Draft {
-        instance: "EE".to_owned(),
+        instance: instance.to_owned(),
         environment: Environment::Test,
         version: 1,
         issued: NOW,

@@ -41,14 +41,14 @@ pub enum ArchiveError {
 pub(crate) struct Archive {
     dir: PathBuf,
     index_dir: PathBuf,
-    index: Mutex<Index>,
+    /// Opened when somebody asks for an old snapshot: from then on the database's own threads wake up every second.
+    index: Mutex<Option<Index>>,
 }
 
 impl Archive {
     pub(crate) fn open(dir: &Path, index_dir: &Path) -> Result<Self, ArchiveError> {
         create_dir(dir, false)?;
-        let index = Index::open(index_dir, &list(dir)?)?;
-        Ok(Self { dir: dir.to_path_buf(), index_dir: index_dir.to_path_buf(), index: Mutex::new(index) })
+        Ok(Self { dir: dir.to_path_buf(), index_dir: index_dir.to_path_buf(), index: Mutex::new(None) })
     }
 
     /// The one with the highest version, straight from the directory: versions must not depend on the index.
@@ -57,10 +57,11 @@ impl Archive {
     }
 
     /// Stores a snapshot. A crash before the file is in place leaves nothing that was served; one before the index knows of it
-    /// leaves an index that is rebuilt.
+    /// leaves an index that is rebuilt, as does one that is not open.
     pub(crate) fn store(&self, row: &Row, bytes: &[u8]) -> Result<(), ArchiveError> {
         write_atomic(&self.path(row), bytes, false)?;
-        self.with_index(|index| index.insert(row))
+        let is_open = self.lock().is_some();
+        if is_open { self.with_index(|index| index.insert(row)) } else { Ok(()) }
     }
 
     pub(crate) fn by_version(&self, version: u64) -> Result<Option<Row>, ArchiveError> {
@@ -86,18 +87,26 @@ impl Archive {
     /// Asks the index; if it fails, rebuilds it from the directory and asks once more.
     fn with_index<T>(&self, ask: impl Fn(&Index) -> Result<T, IndexError>) -> Result<T, ArchiveError> {
         let mut index = self.lock();
-        match ask(&index) {
-            Ok(answer) => Ok(answer),
+        let opened = match index.take() {
+            Some(opened) => opened,
+            None => Index::open(&self.index_dir, &list(&self.dir)?)?,
+        };
+        let (used, answer) = match ask(&opened) {
+            Ok(answer) => (opened, answer),
             Err(error) => {
                 tracing::warn!(%error, "the index is damaged");
-                *index = Index::rebuild(&self.index_dir, &list(&self.dir)?)?;
-                Ok(ask(&index)?)
+                drop(opened);
+                let rebuilt = Index::rebuild(&self.index_dir, &list(&self.dir)?)?;
+                let answer = ask(&rebuilt)?;
+                (rebuilt, answer)
             }
-        }
+        };
+        *index = Some(used);
+        Ok(answer)
     }
 
-    /// A panic while the lock was held leaves at worst a damaged index, which is noticed and rebuilt.
-    fn lock(&self) -> MutexGuard<'_, Index> {
+    /// A panic while the lock was held leaves no index, which is then opened anew.
+    fn lock(&self) -> MutexGuard<'_, Option<Index>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -167,6 +176,17 @@ mod tests {
         let failing = || IndexError::Panicked { path: dir.path().to_path_buf() };
         let error = archive.with_index(|_| Err::<(), _>(failing())).unwrap_err();
         assert!(matches!(error, ArchiveError::Index(IndexError::Panicked { .. })), "{error}");
+    }
+
+    #[test]
+    fn the_index_is_opened_for_the_first_question_and_knows_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = archive(dir.path());
+        archive.store(&row(1), b"one").unwrap();
+        assert!(!dir.path().join("index").exists());
+        assert_eq!(archive.by_version(1).unwrap(), Some(row(1)));
+        archive.store(&row(2), b"two").unwrap();
+        assert_eq!((archive.by_version(2).unwrap(), archive.by_version(3).unwrap()), (Some(row(2)), None));
     }
 
     #[test]

@@ -47,6 +47,11 @@ impl Ledger {
         Ok(sequence)
     }
 
+    /// Whether others have appended meanwhile, or the journal can no longer be read, which [`Ledger::refresh`] then says.
+    pub(crate) fn has_more(&self) -> bool {
+        self.reader.has_more()
+    }
+
     pub(crate) fn state(&self) -> &State {
         &self.state
     }

@@ -24,6 +24,7 @@
 mod archive;
 mod clock;
 mod config;
+mod decisions;
 mod error;
 mod history;
 mod index;
@@ -38,6 +39,7 @@ mod testing;
 
 pub use self::archive::ArchiveError;
 pub use self::config::{Config, TlsConfig};
+pub use self::decisions::decisions;
 pub use self::error::RegistryError;
 pub use self::history::{Decision, History, history};
 pub use self::index::IndexError;

@@ -61,6 +61,11 @@ impl Publisher {
         self.ledger.state()
     }
 
+    /// Whether [`Publisher::tick`] would find something to do; a quick look that changes nothing.
+    pub(crate) fn has_work(&self, now: UnixMillis) -> bool {
+        self.ledger.has_more() || due(&self.current, &self.ledger, self.lifetime, now)
+    }
+
     /// Takes in new decisions and publishes if that, or the time, asks for it; says whether it has.
     pub(crate) fn tick(&mut self, now: UnixMillis) -> Result<bool, RegistryError> {
         self.ledger.refresh()?;

@@ -66,6 +66,14 @@ pub struct Meta {
     pub expires: UnixMillis,
 }
 
+impl Meta {
+    /// The ETag under which a registry serves this snapshot (RFC 9110, section 8.8.3).
+    #[must_use]
+    pub fn etag(&self) -> String {
+        format!("\"{}-{}\"", self.version, self.digest)
+    }
+}
+
 /// The instance's limits in time. All positive.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Policy {
@@ -295,7 +303,11 @@ impl VerifiedSnapshot {
         self.content.parties.services()
     }
 
-    fn check_time(&self, now: UnixMillis) -> Result<(), SnapshotError> {
+    /// Whether it may be used at `now`.
+    ///
+    /// # Errors
+    /// It has expired, or was issued later than now by more than the tolerated difference of clocks.
+    pub fn check_time(&self, now: UnixMillis) -> Result<(), SnapshotError> {
         verify::check_time(&self.meta, self.content.policy.clock_skew, now)
     }
 }

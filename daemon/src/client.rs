@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -168,11 +168,18 @@ async fn read(url: &str, response: Response<Incoming>, bytes_max: usize) -> Resu
     if response.body().size_hint().lower() > bytes_max as u64 {
         return Err(too_large());
     }
-    match Limited::new(response.into_body(), bytes_max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(error) => Err(FetchError::connection(url, &*error)),
+    // In one piece from the start: a large snapshot is not copied together at the end, when it would stop other work.
+    let length = response.body().size_hint().exact().and_then(|length| usize::try_from(length).ok());
+    let mut bytes = BytesMut::with_capacity(length.unwrap_or_default().min(bytes_max));
+    let mut body = Limited::new(response.into_body(), bytes_max);
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => bytes.extend(frame.into_data().ok()),
+            Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
+            Err(error) => return Err(FetchError::connection(url, &*error)),
+        }
     }
+    Ok(bytes.freeze())
 }
 
 impl FetchError {

@@ -224,9 +224,16 @@ async fn follow_snapshots(
         }
         let snapshot = snapshots.borrow_and_update().clone();
         if let Some(snapshot) = snapshot {
-            tunnels.recheck(&snapshot);
-            if let Some(listener) = &listener {
-                listener.recheck(&snapshot);
+            let (tunnels, listener) = (Arc::clone(&tunnels), listener.clone());
+            // Signatures of as many certificates as there are connections: not on the threads that serve exchanges.
+            let rechecked = spawn_blocking(move || {
+                tunnels.recheck(&snapshot);
+                if let Some(listener) = &listener {
+                    listener.recheck(&snapshot);
+                }
+            });
+            if rechecked.await.is_err() {
+                tracing::error!("connections were not checked against the new registry snapshot");
             }
         }
     }

@@ -34,6 +34,11 @@ impl Reader {
         Ok(())
     }
 
+    /// Whether the journal has moved on, or its head cannot be read.
+    pub(crate) fn has_more(&self) -> bool {
+        Head::read(&self.dir).map_or(true, |head| head != self.here)
+    }
+
     /// The next acknowledged entry, if there is one.
     pub(crate) fn next(&mut self) -> Result<Option<Entry>, JournalError> {
         if self.here.sequence == self.head.sequence {

@@ -151,7 +151,11 @@ fn a_journal_restored_from_before_the_last_snapshot_is_published_under_a_higher_
 fn old_snapshots_stay_available_without_the_index() {
     let (home, now) = (Home::new(), now());
     let first = shown(&home.start(now).unwrap());
-    let second = shown(&home.start(now.plus(DAY)).unwrap());
+    let publisher = home.start(now.plus(DAY)).unwrap();
+    let second = shown(&publisher);
+    // Asking makes the index.
+    assert!(publisher.archive.by_version(first.0).unwrap().is_some());
+    drop(publisher);
     fs::remove_dir_all(home.config.index_dir()).unwrap();
     let publisher = home.start(now.plus(DAY)).unwrap();
     let version = |row: Option<Row>| row.map(|row| row.version);

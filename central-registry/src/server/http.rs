@@ -78,7 +78,7 @@ fn number(text: &str) -> Option<u64> {
 
 fn current(view: &View, headers: &HeaderMap) -> Response<ResponseBody> {
     let current = view.current.load();
-    let etag = format!("\"{}-{}\"", current.meta.version, current.meta.digest);
+    let etag = current.meta.etag();
     let mut response = if matches(headers, &etag) {
         let mut response = Response::new(full(""));
         *response.status_mut() = StatusCode::NOT_MODIFIED;

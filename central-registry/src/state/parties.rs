@@ -38,10 +38,11 @@ impl State {
     }
 
     pub(super) fn add_subsystem(&mut self, id: &SubsystemId, name: &str) -> Result<(), Refusal> {
-        self.known_member(id.member())?;
+        let member = self.known_member(id.member())?;
         if self.subsystems.contains_key(id) {
             return Err(Refusal::Exists { what: "subsystem", id: id.to_string() });
         }
+        let id = &SubsystemId::new(member, id.code()).unwrap_or_else(|_| id.clone());
         self.subsystems.insert(id.clone(), Subsystem { id: id.clone(), name: name.to_owned() });
         Ok(())
     }
@@ -61,10 +62,11 @@ impl State {
     }
 
     pub(super) fn add_service(&mut self, id: &ServiceId, title: &str) -> Result<(), Refusal> {
-        self.known_subsystem(id.subsystem())?;
+        let subsystem = self.known_subsystem(id.subsystem())?;
         if self.services.contains_key(id) {
             return Err(Refusal::Exists { what: "service", id: id.to_string() });
         }
+        let id = &ServiceId::new(subsystem, id.code()).unwrap_or_else(|_| id.clone());
         self.services.insert(id.clone(), Service { id: id.clone(), title: title.to_owned() });
         Ok(())
     }
@@ -76,20 +78,18 @@ impl State {
         }
     }
 
-    pub(super) fn known_member(&self, id: &MemberId) -> Result<(), Refusal> {
+    /// The identifier as it is kept, for others to share its memory.
+    pub(super) fn known_member(&self, id: &MemberId) -> Result<MemberId, Refusal> {
         self.own(id)?;
-        if self.members.contains_key(id) {
-            return Ok(());
-        }
-        Err(Refusal::Unknown { what: "member", id: id.to_string() })
+        let known = self.members.get_key_value(id).map(|(known, _)| known.clone());
+        known.ok_or_else(|| Refusal::Unknown { what: "member", id: id.to_string() })
     }
 
-    pub(super) fn known_subsystem(&self, id: &SubsystemId) -> Result<(), Refusal> {
+    /// The identifier as it is kept, for others to share its memory.
+    pub(super) fn known_subsystem(&self, id: &SubsystemId) -> Result<SubsystemId, Refusal> {
         self.known_member(id.member())?;
-        if self.subsystems.contains_key(id) {
-            return Ok(());
-        }
-        Err(Refusal::Unknown { what: "subsystem", id: id.to_string() })
+        let known = self.subsystems.get_key_value(id).map(|(known, _)| known.clone());
+        known.ok_or_else(|| Refusal::Unknown { what: "subsystem", id: id.to_string() })
     }
 
     /// Services stand in the order of their subsystems, and no code comes before one blank.

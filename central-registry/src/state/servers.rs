@@ -11,10 +11,11 @@ use super::{Refusal, State};
 
 impl State {
     pub(super) fn add_server(&mut self, id: &SecurityServerId, addresses: &[String]) -> Result<(), Refusal> {
-        self.known_member(id.owner())?;
+        let owner = self.known_member(id.owner())?;
         if self.servers.contains_key(id) {
             return Err(Refusal::Exists { what: "security server", id: id.to_string() });
         }
+        let id = &SecurityServerId::new(owner, id.code()).unwrap_or_else(|_| id.clone());
         let server = SecurityServer {
             id: id.clone(),
             addresses: addresses.to_vec(),
@@ -58,8 +59,10 @@ impl State {
         if let Some(server) = self.auth_certificates.get(&certificate) {
             return Err(Refusal::CertificateTaken { certificate, server: server.clone() });
         }
-        self.server_mut(id)?.auth_certificates.push(certificate);
-        self.auth_certificates.insert(certificate, id.clone());
+        let server = self.server_mut(id)?;
+        server.auth_certificates.push(certificate);
+        let id = server.id.clone();
+        self.auth_certificates.insert(certificate, id);
         Ok(())
     }
 
@@ -83,9 +86,9 @@ impl State {
         id: &SecurityServerId,
         subsystem: &SubsystemId,
     ) -> Result<(), Refusal> {
-        self.known_subsystem(subsystem)?;
-        self.server_mut(id)?;
-        if !self.registrations.entry(subsystem.clone()).or_default().insert(id.clone()) {
+        let known = self.known_subsystem(subsystem)?;
+        let server = self.server_mut(id)?.id.clone();
+        if !self.registrations.entry(known).or_default().insert(server) {
             return Err(Refusal::Exists { what: "client", id: format!("{subsystem} of {id}") });
         }
         Ok(())

@@ -6,12 +6,12 @@
 
 use super::SnapshotError;
 
-/// A place in a message, and where the message ends.
+/// What is left of a message, and where that lies.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'a> {
-    bytes: &'a [u8],
+    left: &'a [u8],
+    /// From the start of all bytes.
     at: usize,
-    end: usize,
 }
 
 /// Why bytes are not the one permitted encoding.
@@ -44,27 +44,25 @@ type Read<T> = Result<T, Irregular>;
 impl<'a> Cursor<'a> {
     /// At the start of a message that fills `bytes`.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, end: bytes.len() }
+        Self { left: bytes, at: 0 }
     }
 
     /// At the message whose length stands at `place`, which [`Cursor::place`] has given.
+    #[inline]
     pub(super) fn inside(bytes: &'a [u8], place: u32) -> Read<Self> {
-        let mut cursor = Self { bytes, at: place as usize, end: bytes.len() };
-        cursor.block()
+        let at = place as usize;
+        Self { left: bytes.get(at..).unwrap_or_default(), at }.block()
     }
 
-    /// Where the length of this message stands, counted from the start of all bytes: shorter encodings than that of `length` were
-    /// refused, so it is as many bytes before the content as the length needs.
+    /// Where the length of this message stands, counted from the start of all bytes. To be asked before anything was read from it: a length
+    /// is as short as can be, so it needs as many bytes as what is left says.
+    #[inline]
     pub(super) fn place(&self) -> u32 {
-        let length = self.end - self.at;
-        let width = if length < 1 << 7 {
-            1
-        } else if length < 1 << 14 {
-            2
-        } else if length < 1 << 21 {
-            3
-        } else {
-            4
+        let width = match self.left.len() {
+            0..0x80 => 1,
+            0x80..0x4000 => 2,
+            0x4000..0x20_0000 => 3,
+            _ => 4,
         };
         // Nothing is longer than `SNAPSHOT_BYTES_MAX`, which needs 28 bits.
         u32::try_from(self.at - width).unwrap_or(u32::MAX)
@@ -76,34 +74,36 @@ impl<'a> Cursor<'a> {
     }
 
     /// All that is left.
+    #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
-        self.bytes.get(self.at..self.end).unwrap_or_default()
+        self.left
     }
 
     /// Bytes, a text or a message that stands at most once, as a message of its own; empty if it is not there.
+    #[inline]
     pub(super) fn optional(&mut self, field: u8) -> Read<Cursor<'a>> {
         match self.repeated(field)? {
-            None => Ok(Cursor { bytes: self.bytes, at: self.at, end: self.at }),
-            Some(found) if found.at == found.end => Err(Irregular::NotCanonical),
+            None => Ok(Cursor { left: &[], at: self.at }),
+            Some(found) if found.left.is_empty() => Err(Irregular::NotCanonical),
             Some(found) => Ok(found),
         }
     }
 
     /// The next one of a list.
+    #[inline]
     pub(super) fn repeated(&mut self, field: u8) -> Read<Option<Cursor<'a>>> {
-        if !self.next_is(field, LENGTH_DELIMITED) {
+        if !self.passed_key(field, LENGTH_DELIMITED) {
             return Ok(None);
         }
-        self.at += 1;
         self.block().map(Some)
     }
 
     /// A truth value.
+    #[inline]
     pub(super) fn flag(&mut self, field: u8) -> Read<bool> {
-        if !self.next_is(field, VARINT) {
+        if !self.passed_key(field, VARINT) {
             return Ok(false);
         }
-        self.at += 1;
         match self.byte()? {
             1 => Ok(true),
             _ => Err(Irregular::NotCanonical),
@@ -125,31 +125,42 @@ impl<'a> Cursor<'a> {
 
     /// The number of the field that comes next, of those below 16; `None` at the end.
     pub(super) fn next_field(&self) -> Option<u8> {
-        self.rest().first().map(|key| key >> 3)
+        self.left.first().map(|key| key >> 3)
     }
 
     /// All of it as text.
+    #[inline]
     pub(super) fn as_text(&self) -> Read<&'a str> {
-        std::str::from_utf8(self.rest()).map_err(|_| Irregular::Malformed)
+        std::str::from_utf8(self.left).map_err(|_| Irregular::Malformed)
     }
 
     /// Nothing may be left: no field twice, none out of its order, none that we do not know.
+    #[inline]
     pub(super) fn finish(mut self) -> Read<()> {
-        if self.at == self.end {
+        if self.left.is_empty() {
             return Ok(());
         }
         self.skip()?;
         Err(Irregular::NotCanonical)
     }
 
-    fn next_is(&self, field: u8, wire_type: u8) -> bool {
-        self.at < self.end && self.bytes.get(self.at) == Some(&(field << 3 | wire_type))
+    /// Passes over the key of this field, if that is what comes next.
+    #[inline]
+    fn passed_key(&mut self, field: u8, wire_type: u8) -> bool {
+        match self.left.split_first() {
+            Some((key, left)) if *key == field << 3 | wire_type => {
+                (self.left, self.at) = (left, self.at + 1);
+                true
+            }
+            _ => false,
+        }
     }
 
+    #[inline]
     fn byte(&mut self) -> Read<u8> {
-        let byte = if self.at < self.end { self.bytes.get(self.at) } else { None };
-        self.at += 1;
-        byte.copied().ok_or(Irregular::Malformed)
+        let (byte, left) = self.left.split_first().ok_or(Irregular::Malformed)?;
+        (self.left, self.at) = (left, self.at + 1);
+        Ok(*byte)
     }
 
     /// Passes over a number, or over what is left of one.
@@ -163,30 +174,28 @@ impl<'a> Cursor<'a> {
     }
 
     /// A length, and as many bytes.
+    #[inline]
     fn block(&mut self) -> Read<Cursor<'a>> {
-        let mut length = usize::from(self.byte()?);
-        if length >= 0x80 {
-            length &= 0x7f;
-            for shift in [7, 14, 21, 28] {
-                let byte = self.byte()?;
-                length |= usize::from(byte & 0x7f) << shift;
-                if byte == 0 {
-                    return Err(Irregular::NotCanonical);
-                }
-                if byte < 0x80 {
-                    break;
-                }
-                if shift == 28 {
-                    return Err(Irregular::Malformed);
-                }
+        let first = usize::from(self.byte()?);
+        let length = if first < 0x80 { first } else { self.long_length(first & 0x7f)? };
+        let (block, left) = self.left.split_at_checked(length).ok_or(Irregular::Malformed)?;
+        let found = Cursor { left: block, at: self.at };
+        (self.left, self.at) = (left, self.at + length);
+        Ok(found)
+    }
+
+    /// The rest of a length of more than one byte.
+    fn long_length(&mut self, mut length: usize) -> Read<usize> {
+        for shift in [7, 14, 21, 28] {
+            let byte = self.byte()?;
+            length |= usize::from(byte & 0x7f) << shift;
+            match byte {
+                0 => return Err(Irregular::NotCanonical),
+                1..0x80 => return Ok(length),
+                _ => {}
             }
         }
-        let at = self.at;
-        if length > self.end - at.min(self.end) {
-            return Err(Irregular::Malformed);
-        }
-        self.at = at + length;
-        Ok(Cursor { bytes: self.bytes, at, end: self.at })
+        Err(Irregular::Malformed)
     }
 }
 

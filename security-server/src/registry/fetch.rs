@@ -72,10 +72,17 @@ impl Fetcher {
 
     async fn ask(&mut self, base: &str) -> Result<(), RoundError> {
         let url = format!("{}/snapshot", base.trim_end_matches('/'));
-        let etag = self.etag.as_ref().filter(|(from, _)| *from == url).map(|(_, etag)| etag.as_str());
+        // One that cannot be used now is asked for in full, which tells why.
+        let current = self.registry.latest().filter(|current| current.check_time(clock::now()).is_ok());
+        let etag = current.map(|current| match &self.etag {
+            Some((from, etag)) if *from == url => etag.clone(),
+            // A registry names its snapshots by version and digest, so one from the cache of the last run need not be sent again.
+            _ => current.meta().etag(),
+        });
         let roots = if url.starts_with("https://") { self.config.tls_roots.as_deref() } else { None };
-        let fetched = client::get(&url, etag, roots, SNAPSHOT_BYTES_MAX, FETCH_TIME_MAX).await?;
+        let fetched = client::get(&url, etag.as_deref(), roots, SNAPSHOT_BYTES_MAX, FETCH_TIME_MAX).await?;
         if fetched.not_modified {
+            self.registry.confirm();
             return Ok(());
         }
         let registry = Arc::clone(&self.registry);

@@ -98,10 +98,8 @@ pub(super) async fn start(config: Config) -> Result<SecurityServer, ServerError>
 async fn open(config: &Config) -> Result<(Parts, Background), ServerError> {
     let ocsp_dir = config.data_dir.join("ocsp");
     kogge_durable::create_dir(&ocsp_dir, true)?;
-    let (token, log) = open_token_and_log(config).await?;
     let clock_check = Arc::new(ClockCheck::default());
-    let cache = Cache::new(&config.data_dir);
-    let registry = Arc::new(Registry::open(config.anchor.clone(), cache, Arc::clone(&clock_check)));
+    let (token, log, registry) = open_what_takes_time(config, &clock_check).await?;
     let store = OcspStore::new(&ocsp_dir);
     let snapshot = registry.latest();
     let (holdings, local) = OcspKeeper::first(&config.id, &token, snapshot.as_deref(), &store, clock::now())?;
@@ -143,8 +141,12 @@ async fn open(config: &Config) -> Result<(Parts, Background), ServerError> {
     Ok((parts, background))
 }
 
-/// Opening the token derives a key with Argon2id, opening the log scans a segment: at the same time, on threads of their own.
-async fn open_token_and_log(config: &Config) -> Result<(SoftToken, MessageLog), ServerError> {
+/// Opening the token derives a key with Argon2id, opening the log reads a segment, opening the registry's cache hashes and walks over the
+/// snapshot: at the same time, on threads of their own.
+async fn open_what_takes_time(
+    config: &Config,
+    clock_check: &Arc<ClockCheck>,
+) -> Result<(SoftToken, MessageLog, Arc<Registry>), ServerError> {
     let token = spawn_blocking({
         let config = config.token.clone();
         move || open_token(&config)
@@ -153,10 +155,15 @@ async fn open_token_and_log(config: &Config) -> Result<(SoftToken, MessageLog), 
         let (server, config) = (config.id.clone(), config.message_log.clone());
         move || open_log(server, &config)
     });
-    // Both are waited for, whatever the first one says: a log that is still being opened would stay locked behind the error.
-    let (token, log) = tokio::join!(token, log);
+    let registry = spawn_blocking({
+        let (anchor, cache) = (config.anchor.clone(), Cache::new(&config.data_dir));
+        let clock_check = Arc::clone(clock_check);
+        move || Registry::open(anchor, cache, clock_check)
+    });
+    // All are waited for, whatever the first one says: a log that is still being opened would stay locked behind the error.
+    let (token, log, registry) = tokio::join!(token, log, registry);
     let (token, log) = (token.map_err(|_| ServerError::Stopped)?, log.map_err(|_| ServerError::Stopped)?);
-    Ok((token?, log?))
+    Ok((token?, log?, Arc::new(registry.map_err(|_| ServerError::Stopped)?)))
 }
 
 fn open_token(config: &TokenConfig) -> Result<SoftToken, ServerError> {

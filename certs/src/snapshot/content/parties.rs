@@ -1,7 +1,7 @@
 //! Finding members, servers, subsystems and services in the snapshot's own bytes.
 //!
 //! Memory holds where each record lies and nothing of what it says: four bytes for a service, eight for a subsystem, twelve for a member,
-//! twenty for a server, and two hash tables of four bytes a slot. Members and certificates are found through those, all else by binary
+//! twenty for a server, and two hash tables of eight bytes a slot. Members and certificates are found through those, all else by binary
 //! search among what its member or subsystem has. So a look-up costs the same in an instance of ten members and of a hundred thousand.
 
 use std::sync::OnceLock;

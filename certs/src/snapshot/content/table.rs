@@ -1,11 +1,18 @@
-//! A hash table that holds only places in bytes that lie elsewhere: four bytes per slot and no copy of any key.
+//! A hash table that holds only places in bytes that lie elsewhere, and half of each hash: eight bytes per slot and no copy of any key.
 
 use std::hash::{DefaultHasher, Hasher};
 
 /// Open addressing with linear probing, filled once and never changed.
 #[derive(Debug)]
 pub(super) struct Table {
-    slots: Box<[u32]>,
+    slots: Box<[Slot]>,
+}
+
+/// The lower half of the hash spares a look at the far-away bytes of a key that merely stands in the way.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    half: u32,
+    entry: u32,
 }
 
 /// Seeds the hashes with what nobody could know who chose a name or a certificate before the snapshot was made. Collisions would cost
@@ -18,6 +25,7 @@ impl Seed {
         Self(digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte)))
     }
 
+    #[inline]
     pub(super) fn hash(self, parts: &[&[u8]]) -> u64 {
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(self.0);
@@ -33,33 +41,34 @@ impl Seed {
 impl Table {
     /// Room for `entries`, two thirds full then.
     pub(super) fn with_capacity(entries: usize) -> Self {
-        Self { slots: vec![EMPTY; entries + entries / 2 + 1].into() }
+        Self { slots: vec![Slot { half: 0, entry: EMPTY }; entries + entries / 2 + 1].into() }
     }
 
     /// Adds `entry`; `Err` with the one that is there already if `same` says so. Never more than the capacity.
     pub(super) fn insert(&mut self, hash: u64, entry: u32, same: impl Fn(u32) -> bool) -> Result<(), u32> {
-        let mut slot = self.first(hash);
-        while let Some(place) = self.slots.get_mut(slot) {
-            if *place == EMPTY {
-                *place = entry;
+        let new = Slot { half: hash as u32, entry };
+        let mut place = self.first(hash);
+        while let Some(slot) = self.slots.get_mut(place) {
+            if slot.entry == EMPTY {
+                *slot = new;
                 return Ok(());
             }
-            if same(*place) {
-                return Err(*place);
+            if slot.half == new.half && same(slot.entry) {
+                return Err(slot.entry);
             }
-            slot = self.after(slot);
+            place = self.after(place);
         }
         Ok(())
     }
 
     /// The entry for which `same` says yes.
     pub(super) fn find(&self, hash: u64, same: impl Fn(u32) -> bool) -> Option<u32> {
-        let mut slot = self.first(hash);
+        let mut place = self.first(hash);
         loop {
-            match *self.slots.get(slot)? {
-                EMPTY => return None,
-                entry if same(entry) => return Some(entry),
-                _ => slot = self.after(slot),
+            match *self.slots.get(place)? {
+                Slot { entry: EMPTY, .. } => return None,
+                Slot { half, entry } if half == hash as u32 && same(entry) => return Some(entry),
+                _ => place = self.after(place),
             }
         }
     }
@@ -69,8 +78,8 @@ impl Table {
         ((u128::from(hash) * self.slots.len() as u128) >> 64) as usize
     }
 
-    fn after(&self, slot: usize) -> usize {
-        if slot + 1 == self.slots.len() { 0 } else { slot + 1 }
+    fn after(&self, place: usize) -> usize {
+        if place + 1 == self.slots.len() { 0 } else { place + 1 }
     }
 }
 
