@@ -19,7 +19,7 @@ use kogge_proto::wire::log::{Direction, Role, StampLeaf, StampRecord};
 const BATCH: u64 = 10_000;
 
 /// Records that wait at the same time.
-const WAITING_MAX: u64 = 128;
+const WAITING_MAX: u64 = 1000;
 
 /// Log time between two records: ten million take eleven days.
 const STEP_MS: i64 = 100;

@@ -53,9 +53,10 @@ impl Archive {
             for batch in blocks.chunks(BATCH_ROWS_MAX) {
                 rows.apply(batch.iter().cloned().map(|(key, value)| (key, Some(value))).collect())?;
             }
-            fingerprints.extend(postings.iter().map(|(fingerprint, _)| (field, *fingerprint)));
+            let mut distinct: Vec<u32> = postings.iter().map(|(fingerprint, _)| *fingerprint).collect();
+            distinct.dedup();
+            fingerprints.push((field, distinct));
         }
-        fingerprints.dedup();
         rows.flush()?;
         Summary::write(&self.layout, index, &fingerprints)
     }

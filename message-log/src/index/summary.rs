@@ -92,10 +92,10 @@ impl Summary {
     pub(crate) fn write(
         layout: &Layout,
         index: &MemoryIndex,
-        postings: &[(Field, u32)],
+        fingerprints: &[(Field, Vec<u32>)],
     ) -> Result<(), RowsError> {
         let outline = &index.outline;
-        let pages = filter::build(postings);
+        let pages = filter::build(fingerprints);
         let (mut stamps, mut body) = (Vec::new(), Vec::new());
         encode_stamps(&outline.stamps, &mut stamps);
         outline.encode(&mut body);
