@@ -15,6 +15,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use kogge_proto::digest::{Sha256, Sha512, sha512};
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::evidence as wire;
@@ -43,38 +44,43 @@ pub fn document(
     material: &Material,
 ) -> Result<Vec<u8>, SignatureError> {
     let compact = Compact::read(signature)?;
-    let find = |digest: &Sha256, what| {
-        material
-            .find(digest.as_bytes())
-            .ok_or(SignatureError::MissingMaterial(what))
-            .map(|der| STANDARD.encode(der))
-    };
+    let find =
+        |digest: &Sha256, what| material.find(digest.as_bytes()).ok_or(SignatureError::MissingMaterial(what));
     let certificate = find(&compact.certificate, SIGNING_CERTIFICATE)?;
     let ocsp = find(&compact.ocsp, OCSP_RESPONSE)?;
-    let issuers: Vec<String> =
+    let issuers: Vec<&Bytes> =
         compact.issuers.iter().map(|issuer| find(issuer, ISSUER_CERTIFICATE)).collect::<Result<_, _>>()?;
 
     let signed = compact.signed(parts);
-    let signed_info = signed.signed_info(Scope::Document);
-    let signed_properties = signed.signed_properties(Scope::Document);
-    let value = STANDARD.encode(compact.value);
-    let certificate_values = certificate_values(&issuers);
-    Ok(format!(
-        "<asic:XAdESSignatures xmlns:asic=\"{ASIC}\"><ds:Signature xmlns:ds=\"{DS}\" Id=\"signature\">\
-         {signed_info}\
-         <ds:SignatureValue Id=\"signature-value\">{value}</ds:SignatureValue>\
-         <ds:KeyInfo><ds:X509Data><ds:X509Certificate>{certificate}</ds:X509Certificate></ds:X509Data></ds:KeyInfo>\
-         <ds:Object><xades:QualifyingProperties xmlns:xades=\"{XADES}\" Target=\"#signature\">\
-         {signed_properties}\
-         <xades:UnsignedProperties><xades:UnsignedSignatureProperties>\
-         {certificate_values}\
-         <xades:RevocationValues><xades:OCSPValues>\
-         <xades:EncapsulatedOCSPValue>{ocsp}</xades:EncapsulatedOCSPValue>\
-         </xades:OCSPValues></xades:RevocationValues>\
+    let items = certificate.len() + ocsp.len() + issuers.iter().map(|issuer| issuer.len()).sum::<usize>();
+    let mut xml = Xml::with_capacity(DOCUMENT_BYTES + items.div_ceil(3) * 4);
+    xml.put(&[
+        "<asic:XAdESSignatures xmlns:asic=\"",
+        ASIC,
+        "\"><ds:Signature xmlns:ds=\"",
+        DS,
+        "\" Id=\"signature\">",
+    ]);
+    signed.signed_info(&mut xml, Scope::Document);
+    xml.put(&["<ds:SignatureValue Id=\"signature-value\">"]);
+    xml.put_base64(compact.value);
+    xml.put(&["</ds:SignatureValue><ds:KeyInfo><ds:X509Data><ds:X509Certificate>"]);
+    xml.put_base64(certificate);
+    xml.put(&[
+        "</ds:X509Certificate></ds:X509Data></ds:KeyInfo>\
+         <ds:Object><xades:QualifyingProperties xmlns:xades=\"",
+        XADES,
+        "\" Target=\"#signature\">",
+    ]);
+    signed.signed_properties(&mut xml, Scope::Document);
+    xml.put(&["<xades:UnsignedProperties><xades:UnsignedSignatureProperties>"]);
+    certificate_values(&mut xml, &issuers);
+    xml.put(&["<xades:RevocationValues><xades:OCSPValues><xades:EncapsulatedOCSPValue>"]);
+    xml.put_base64(ocsp);
+    xml.put(&["</xades:EncapsulatedOCSPValue></xades:OCSPValues></xades:RevocationValues>\
          </xades:UnsignedSignatureProperties></xades:UnsignedProperties>\
-         </xades:QualifyingProperties></ds:Object></ds:Signature></asic:XAdESSignatures>"
-    )
-    .into_bytes())
+         </xades:QualifyingProperties></ds:Object></ds:Signature></asic:XAdESSignatures>"]);
+    Ok(xml.0.into_bytes())
 }
 
 /// SHA-256 of [`document`]: the record's leaf in a batch's hash tree.
@@ -134,78 +140,96 @@ pub(crate) struct SignedFields {
 impl SignedFields {
     /// What the key signs: `ds:SignedInfo` in exclusive canonical form.
     pub(crate) fn signed_bytes(&self) -> Vec<u8> {
-        self.signed_info(Scope::Subtree).into_bytes()
+        let mut xml = Xml::with_capacity(SIGNED_INFO_BYTES);
+        self.signed_info(&mut xml, Scope::Subtree);
+        xml.0.into_bytes()
     }
 
-    fn signed_info(&self, scope: Scope) -> String {
-        let ds = scope.declare("ds", DS);
-        let method = self.method.uri();
-        let references = self.subject.references();
-        let properties = sha512(self.signed_properties(Scope::Subtree).as_bytes());
-        let properties = STANDARD.encode(properties.as_bytes());
-        format!(
-            "<ds:SignedInfo{ds}>\
-             <ds:CanonicalizationMethod Algorithm=\"{EXC_C14N}\"></ds:CanonicalizationMethod>\
-             <ds:SignatureMethod Algorithm=\"{method}\"></ds:SignatureMethod>\
-             {references}\
-             <ds:Reference Type=\"http://uri.etsi.org/01903#SignedProperties\" URI=\"#signed-properties\">\
-             <ds:Transforms><ds:Transform Algorithm=\"{EXC_C14N}\"></ds:Transform></ds:Transforms>\
-             <ds:DigestMethod Algorithm=\"{SHA512}\"></ds:DigestMethod>\
-             <ds:DigestValue>{properties}</ds:DigestValue>\
-             </ds:Reference></ds:SignedInfo>"
-        )
+    fn signed_info(&self, xml: &mut Xml, scope: Scope) {
+        let mut properties = Xml::with_capacity(SIGNED_PROPERTIES_BYTES);
+        self.signed_properties(&mut properties, Scope::Subtree);
+        xml.put(&["<ds:SignedInfo"]);
+        scope.declare(xml, " xmlns:ds=\"", DS);
+        xml.put(&["><ds:CanonicalizationMethod Algorithm=\"", EXC_C14N, "\"></ds:CanonicalizationMethod>"]);
+        xml.put(&["<ds:SignatureMethod Algorithm=\"", self.method.uri(), "\"></ds:SignatureMethod>"]);
+        self.subject.references(xml);
+        xml.put(&[
+            "<ds:Reference Type=\"http://uri.etsi.org/01903#SignedProperties\" URI=\"#signed-properties\">\
+             <ds:Transforms><ds:Transform Algorithm=\"",
+            EXC_C14N,
+            "\"></ds:Transform></ds:Transforms>",
+        ]);
+        xml.put(&["<ds:DigestMethod Algorithm=\"", SHA512, "\"></ds:DigestMethod><ds:DigestValue>"]);
+        xml.put_base64(sha512(properties.0.as_bytes()).as_bytes());
+        xml.put(&["</ds:DigestValue></ds:Reference></ds:SignedInfo>"]);
     }
 
-    fn signed_properties(&self, scope: Scope) -> String {
-        let xades = scope.declare("xades", XADES);
-        let ds = scope.declare("ds", DS);
-        let time = self.signing_time.to_xml();
-        let certificate = STANDARD.encode(self.certificate.as_bytes());
-        let formats = self.subject.formats();
-        format!(
-            "<xades:SignedProperties{xades} Id=\"signed-properties\"><xades:SignedSignatureProperties>\
-             <xades:SigningTime>{time}</xades:SigningTime>\
-             <xades:SigningCertificateV2><xades:Cert><xades:CertDigest>\
-             <ds:DigestMethod{ds} Algorithm=\"{SHA256}\"></ds:DigestMethod>\
-             <ds:DigestValue{ds}>{certificate}</ds:DigestValue>\
-             </xades:CertDigest></xades:Cert></xades:SigningCertificateV2>\
-             </xades:SignedSignatureProperties>\
-             <xades:SignedDataObjectProperties>{formats}</xades:SignedDataObjectProperties>\
-             </xades:SignedProperties>"
-        )
+    fn signed_properties(&self, xml: &mut Xml, scope: Scope) {
+        xml.put(&["<xades:SignedProperties"]);
+        scope.declare(xml, " xmlns:xades=\"", XADES);
+        xml.put(&[
+            " Id=\"signed-properties\"><xades:SignedSignatureProperties><xades:SigningTime>",
+            &self.signing_time.to_xml(),
+            "</xades:SigningTime><xades:SigningCertificateV2><xades:Cert><xades:CertDigest><ds:DigestMethod",
+        ]);
+        scope.declare(xml, " xmlns:ds=\"", DS);
+        xml.put(&[" Algorithm=\"", SHA256, "\"></ds:DigestMethod><ds:DigestValue"]);
+        scope.declare(xml, " xmlns:ds=\"", DS);
+        xml.put(&[">"]);
+        xml.put_base64(self.certificate.as_bytes());
+        xml.put(&["</ds:DigestValue></xades:CertDigest></xades:Cert></xades:SigningCertificateV2>\
+             </xades:SignedSignatureProperties><xades:SignedDataObjectProperties>"]);
+        self.subject.formats(xml);
+        xml.put(&["</xades:SignedDataObjectProperties></xades:SignedProperties>"]);
     }
 }
 
 impl Subject {
-    fn references(&self) -> String {
+    fn references(&self, xml: &mut Xml) {
         match self {
             Self::Parts(Parts { message, body }) => {
-                let mut references = file_reference(MESSAGE_REFERENCE, "/message.xml", message);
+                file_reference(xml, MESSAGE_REFERENCE, "/message.xml", message);
                 if let Some(body) = body {
-                    references += &file_reference(BODY_REFERENCE, "/attachment1", body);
+                    file_reference(xml, BODY_REFERENCE, "/attachment1", body);
                 }
-                references
             }
             Self::Batch { root } => {
                 let result = sha512(hash_chain::result_document(*root).as_bytes());
-                file_reference(HASH_CHAIN_RESULT_REFERENCE, "/sig-hashchainresult.xml", &result)
+                file_reference(xml, HASH_CHAIN_RESULT_REFERENCE, "/sig-hashchainresult.xml", &result);
             }
         }
     }
 
-    fn formats(&self) -> String {
+    fn formats(&self, xml: &mut Xml) {
         match self {
             Self::Parts(Parts { body, .. }) => {
-                let mut formats = data_object_format(MESSAGE_REFERENCE, MESSAGE_MEDIA_TYPE);
+                data_object_format(xml, MESSAGE_REFERENCE, MESSAGE_MEDIA_TYPE);
                 if body.is_some() {
-                    formats += &data_object_format(BODY_REFERENCE, BODY_MEDIA_TYPE);
+                    data_object_format(xml, BODY_REFERENCE, BODY_MEDIA_TYPE);
                 }
-                formats
             }
             Self::Batch { .. } => {
-                data_object_format(HASH_CHAIN_RESULT_REFERENCE, HASH_CHAIN_RESULT_MEDIA_TYPE)
+                data_object_format(xml, HASH_CHAIN_RESULT_REFERENCE, HASH_CHAIN_RESULT_MEDIA_TYPE);
             }
         }
+    }
+}
+
+/// A document that grows. Written piece by piece, since this is done three times for each message: signing it or verifying it, and twice
+/// for its leaf in a batch's hash tree.
+struct Xml(String);
+
+impl Xml {
+    fn with_capacity(bytes: usize) -> Self {
+        Self(String::with_capacity(bytes))
+    }
+
+    fn put(&mut self, pieces: &[&str]) {
+        pieces.iter().for_each(|piece| self.0.push_str(piece));
+    }
+
+    fn put_base64(&mut self, bytes: &[u8]) {
+        STANDARD.encode_string(bytes, &mut self.0);
     }
 }
 
@@ -219,43 +243,46 @@ enum Scope {
 }
 
 impl Scope {
-    fn declare(self, prefix: &str, namespace: &str) -> String {
+    /// `prefix` up to the namespace's opening quote.
+    fn declare(self, xml: &mut Xml, prefix: &str, namespace: &str) {
         match self {
-            Self::Document => String::new(),
-            Self::Subtree => format!(" xmlns:{prefix}=\"{namespace}\""),
+            Self::Document => {}
+            Self::Subtree => xml.put(&[prefix, namespace, "\""]),
         }
     }
 }
 
-fn file_reference(id: &str, uri: &str, digest: &Sha512) -> String {
-    let digest = STANDARD.encode(digest.as_bytes());
-    format!(
-        "<ds:Reference Id=\"{id}\" URI=\"{uri}\">\
-         <ds:DigestMethod Algorithm=\"{SHA512}\"></ds:DigestMethod>\
-         <ds:DigestValue>{digest}</ds:DigestValue></ds:Reference>"
-    )
+fn file_reference(xml: &mut Xml, id: &str, uri: &str, digest: &Sha512) {
+    xml.put(&["<ds:Reference Id=\"", id, "\" URI=\"", uri, "\"><ds:DigestMethod Algorithm=\"", SHA512]);
+    xml.put(&["\"></ds:DigestMethod><ds:DigestValue>"]);
+    xml.put_base64(digest.as_bytes());
+    xml.put(&["</ds:DigestValue></ds:Reference>"]);
 }
 
 /// EN 319 132-1 clause 6.3 asks for one per signed file, with its media type.
-fn data_object_format(reference: &str, media_type: &str) -> String {
-    format!(
-        "<xades:DataObjectFormat ObjectReference=\"#{reference}\">\
-         <xades:MimeType>{media_type}</xades:MimeType></xades:DataObjectFormat>"
-    )
+fn data_object_format(xml: &mut Xml, reference: &str, media_type: &str) {
+    xml.put(&["<xades:DataObjectFormat ObjectReference=\"#", reference, "\"><xades:MimeType>", media_type]);
+    xml.put(&["</xades:MimeType></xades:DataObjectFormat>"]);
 }
 
-fn certificate_values(issuers: &[String]) -> String {
+fn certificate_values(xml: &mut Xml, issuers: &[&Bytes]) {
     if issuers.is_empty() {
-        return String::new();
+        return;
     }
-    let values: String = issuers
-        .iter()
-        .map(|issuer| {
-            format!("<xades:EncapsulatedX509Certificate>{issuer}</xades:EncapsulatedX509Certificate>")
-        })
-        .collect();
-    format!("<xades:CertificateValues>{values}</xades:CertificateValues>")
+    xml.put(&["<xades:CertificateValues>"]);
+    for issuer in issuers {
+        xml.put(&["<xades:EncapsulatedX509Certificate>"]);
+        xml.put_base64(issuer);
+        xml.put(&["</xades:EncapsulatedX509Certificate>"]);
+    }
+    xml.put(&["</xades:CertificateValues>"]);
 }
+
+/// Room for each with a body part, so that they do not grow while they are written.
+const SIGNED_INFO_BYTES: usize = 1536;
+const SIGNED_PROPERTIES_BYTES: usize = 1280;
+/// Without the certificates and the OCSP response.
+const DOCUMENT_BYTES: usize = 4096;
 
 const MESSAGE_REFERENCE: &str = "reference-message";
 const BODY_REFERENCE: &str = "reference-attachment1";

@@ -140,7 +140,7 @@ impl Consumer {
         let request_id = Uuid::new_v4().to_string();
         let form = reply::ErrorForm::wanted(incoming.headers());
         let (consumer, id) = (Arc::clone(self), request_id.clone());
-        let span = tracing::info_span!("exchange", side = "consumer", request_id);
+        let span = tracing::debug_span!("exchange", side = "consumer", request_id);
         let started = Instant::now();
         let exchange = async move {
             let (head, mut body) = incoming.into_parts();
@@ -153,7 +153,7 @@ impl Consumer {
                 }
                 Err(error) => {
                     let fault = fault::of_consumer(&error, &id);
-                    consumer.reporter.refused(Side::Consumer, started, &fault, &error);
+                    consumer.reporter.refused((Side::Consumer, None), started, &fault, &error);
                     if !waits {
                         consumer.running.spawn(receive::linger(body));
                     }
@@ -166,7 +166,7 @@ impl Consumer {
             Ok(Err(fault)) => reply::fault(&fault, form),
             Err(error) => {
                 let fault = fault::internal_of_consumer(&request_id);
-                self.reporter.refused(Side::Consumer, started, &fault, &error);
+                self.reporter.refused((Side::Consumer, None), started, &fault, &error);
                 reply::fault(&fault, form)
             }
         }

@@ -101,7 +101,6 @@ impl Provider {
     /// on record it runs to its end, and the log holds the answer that nobody waited for.
     pub async fn serve(&self, mut stream: PeerStream) {
         let started = Instant::now();
-        let detail = Uuid::new_v4().to_string();
         self.reporter.opened(stream.carrier());
         // Held until the last byte has left: a slow peer keeps its place.
         let place = self.gate.admit_peer(stream.peer().server(), clock::now());
@@ -118,8 +117,9 @@ impl Provider {
                 sent
             }
             Err(error) => {
-                let fault = fault::of_provider(&error, &detail);
-                self.reporter.refused(Side::Provider, started, &fault, &error);
+                let fault = fault::of_provider(&error, &Uuid::new_v4().to_string());
+                let who = (Side::Provider, Some(stream.peer().server()));
+                self.reporter.refused(who, started, &fault, &error);
                 reply::fault(&mut stream, fault).await
             }
         };

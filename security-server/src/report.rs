@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kogge_proto::fault::Fault;
+use kogge_proto::id::SecurityServerId;
 use kogge_proto::time::UnixMillis;
 use kogge_transport::Carrier;
 use tokio::time::Instant;
@@ -53,7 +54,14 @@ impl Reporter {
     }
 
     /// An exchange that began at `started` has ended with a fault for the other side; the whole story is for the operator.
-    pub(crate) fn refused(&self, side: Side, started: Instant, fault: &Fault, error: &dyn std::error::Error) {
+    /// `peer` is who opened it, if a peer did.
+    pub(crate) fn refused(
+        &self,
+        (side, peer): (Side, Option<&SecurityServerId>),
+        started: Instant,
+        fault: &Fault,
+        error: &dyn std::error::Error,
+    ) {
         self.metrics.ended(side, started.elapsed(), Some(fault.code));
         let permission = self.lines.lock().unwrap_or_else(PoisonError::into_inner).ask(clock::now());
         let Some(unsaid) = permission else { return };
@@ -61,7 +69,8 @@ impl Reporter {
             tracing::warn!(unsaid, "refusals were not logged one by one: there were too many");
         }
         let story = one_line(&Story(error).to_string());
-        tracing::warn!(side = %side, code = %fault.code, detail = %fault.detail, error = %story, "exchange refused");
+        let peer = peer.map(tracing::field::display);
+        tracing::warn!(%side, peer, code = %fault.code, detail = %fault.detail, error = %story, "exchange refused");
     }
 }
 

@@ -195,9 +195,7 @@ async fn serve_peers(side: ProviderSide, shutdown: Shutdown) {
     let tasks = running.clone();
     let accepting = side.listener.serve(move |stream| {
         let provider = Arc::clone(&side.provider);
-        let peer = stream.peer().server().to_string();
-        let span =
-            tracing::info_span!("exchange", side = "provider", peer, request_id = tracing::field::Empty);
+        let span = tracing::debug_span!("exchange", side = "provider", peer = %stream.peer().server());
         // The listener bounds the number of streams, the provider's gate that of exchanges.
         tasks.spawn(async move { provider.serve(stream).await }.instrument(span));
     });

@@ -76,8 +76,9 @@ fn the_subtrees_are_those_of_the_document() {
     let signed_info = String::from_utf8(signed.signed_bytes()).unwrap();
     assert!(signed_info.starts_with("<ds:SignedInfo xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\">"));
     assert!(document.contains(&plain(signed_info)));
-    let signed_properties = signed.signed_properties(Scope::Subtree);
-    assert!(document.contains(&plain(signed_properties)));
+    let mut signed_properties = Xml::with_capacity(0);
+    signed.signed_properties(&mut signed_properties, Scope::Subtree);
+    assert!(document.contains(&plain(signed_properties.0)));
 }
 
 #[test]
