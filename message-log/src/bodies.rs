@@ -7,9 +7,9 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::job::Job;
 use crate::layout::{Layout, parse_body_name};
 use crate::queue::{Queue, Taken};
-use crate::writer::Job;
 use crate::{AppendError, LogError};
 
 /// Syncs the spooled bodies of the jobs that come in and passes the jobs on. Ends when nobody can send any more.

@@ -12,12 +12,12 @@ use crate::bodies::Moved;
 use crate::chain::Chain;
 use crate::index::{Note, Noted};
 use crate::interned::Interned;
+use crate::job::tell;
 use crate::layout::{Layout, body_name};
 use crate::prepared::{Prepared, PreparedStamp, Shared};
 use crate::segment::Segment;
 use crate::stored::message_kind;
 use crate::window::RequestKey;
-use crate::writer::tell;
 use crate::{Acknowledge, AppendError, Durability, Incarnation, Receipt};
 
 /// What a durable entry changes.

@@ -27,6 +27,7 @@ mod frame;
 mod incarnation;
 mod index;
 mod interned;
+mod job;
 mod layout;
 mod live;
 mod log;
@@ -44,6 +45,7 @@ mod segment;
 mod stamps;
 mod stored;
 mod unstamped;
+mod waiting;
 mod window;
 mod writer;
 

@@ -13,13 +13,14 @@ use kogge_proto::wire::log::StampRecord;
 use crate::bodies;
 use crate::disk::{Disk, RealDisk};
 use crate::index::{Indexer, LogIndex};
+use crate::job::{Job, Work, tell};
 use crate::layout::Layout;
 use crate::live::{Durable, Live, Mark, locked};
 use crate::prepared::Prepared;
 use crate::queue::{Limits, Queue};
 use crate::recovery::{Recovered, recover};
 use crate::window::RequestKey;
-use crate::writer::{Job, QUEUE, Work, Writer, tell};
+use crate::writer::{QUEUE, Writer};
 use crate::{Acknowledge, Durability, LogError, NewMessage, Options, Reader, Recovery, State};
 
 /// What may wait until its body is synced. Of the bodies nothing is in memory.

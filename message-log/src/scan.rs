@@ -106,6 +106,8 @@ pub(crate) struct Scan {
     patience_left: u32,
     /// Segment and offset for which the file was read afresh, so that it is not done for ever.
     refreshed: Option<(u64, u64)>,
+    /// Segment and offset that were looked at once more after the next segment had appeared.
+    looked_again: Option<(u64, u64)>,
     queued: VecDeque<Step>,
 }
 
@@ -139,6 +141,7 @@ impl Scan {
             limit: None,
             exhausted: false,
             refreshed: None,
+            looked_again: None,
             queued: VecDeque::new(),
         };
         scan.learn_limit()?;
@@ -250,6 +253,12 @@ impl Scan {
             return Ok(None);
         }
         let is_last = matches!(self.successor()?, Successor::Missing);
+        // Everything was written here before the next segment was created. What was read may be older than that.
+        if !is_last && self.looked_again != Some(self.position()) {
+            self.looked_again = Some(self.position());
+            self.reader.forget_window();
+            return Ok(None);
+        }
         match bad {
             None if is_last => self.end_of_log(),
             None => {

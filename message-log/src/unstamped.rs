@@ -1,6 +1,5 @@
 //! Which message records wait for a timestamp, and the root that the next batch builds on.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use kogge_proto::digest::Sha256;
@@ -8,12 +7,13 @@ use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::log::StampRecord;
 
 use crate::entry::{Entry, Kind};
+use crate::waiting::Waiting;
 
-/// The records that no stamp covers, about 30 bytes each. How many there can be is bounded by the caller: it stops exchanges when the
+/// The records that no stamp covers, less than 5 bytes each. How many there can be is bounded by the caller: it stops exchanges when the
 /// oldest is too old or there are too many.
 #[derive(Debug, Default)]
 pub(crate) struct Unstamped {
-    waiting: BTreeMap<u64, UnixMillis>,
+    waiting: Waiting,
     last_root: Option<Sha256>,
 }
 
@@ -35,7 +35,7 @@ impl Unstamped {
 
     pub(crate) fn cover(&mut self, leaves: impl Iterator<Item = u64>, root: Option<Sha256>) {
         for sequence in leaves {
-            self.waiting.remove(&sequence);
+            self.waiting.remove(sequence);
         }
         self.last_root = root;
     }
@@ -49,14 +49,14 @@ impl Unstamped {
         if stamp.previous_root != previous {
             return Err("the stamp does not build on the newest stamp's root".to_owned());
         }
-        match stamp.leaves.iter().find(|leaf| !self.waiting.contains_key(&leaf.sequence)) {
+        match stamp.leaves.iter().find(|leaf| !self.waiting.contains(leaf.sequence)) {
             Some(leaf) => Err(format!("entry {} is not a message that waits for a stamp", leaf.sequence)),
             None => Ok(()),
         }
     }
 
     pub(crate) fn oldest(&self, limit: usize) -> Vec<u64> {
-        self.waiting.keys().copied().take(limit).collect()
+        self.waiting.range(0..=u64::MAX).map(|(sequence, _)| sequence).take(limit).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -64,15 +64,12 @@ impl Unstamped {
     }
 
     pub(crate) fn oldest_time(&self) -> Option<UnixMillis> {
-        self.waiting.first_key_value().map(|(_, time)| *time)
+        self.waiting.range(0..=u64::MAX).next().map(|(_, time)| time)
     }
 
     /// Of the messages that no stamp covers, at most `limit` of those among these sequences.
     pub(crate) fn among(&self, sequences: RangeInclusive<u64>, limit: usize) -> Vec<(u64, UnixMillis)> {
-        if sequences.is_empty() {
-            return Vec::new();
-        }
-        self.waiting.range(sequences).map(|(sequence, time)| (*sequence, *time)).take(limit).collect()
+        self.waiting.range(sequences).take(limit).collect()
     }
 
     /// The newest stamp had this root.
@@ -82,7 +79,7 @@ impl Unstamped {
 
     /// Whether no stamp covers the message.
     pub(crate) fn contains(&self, sequence: u64) -> bool {
-        self.waiting.contains_key(&sequence)
+        self.waiting.contains(sequence)
     }
 
     pub(crate) fn last_root(&self) -> Option<Sha256> {

@@ -22,7 +22,6 @@
 
 use std::io;
 use std::mem::take;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -40,13 +39,14 @@ use crate::failing::Health;
 use crate::frame::Mask;
 use crate::incarnation::Incarnations;
 use crate::index::Note;
+use crate::job::{Job, Work, tell};
 use crate::layout::Layout;
 use crate::live::{Live, Mark, locked};
-use crate::prepared::{Prepared, PreparedStamp, Spooled};
-use crate::queue::{Limits, Queue, Refused, Taken};
+use crate::prepared::{Prepared, PreparedStamp};
+use crate::queue::{Limits, Queue, Taken};
 use crate::scan::FORMAT;
 use crate::segment::Segment;
-use crate::{Acknowledge, AppendError, Durability, Options, Receipt};
+use crate::{Acknowledge, AppendError, Durability, Options};
 
 /// What may wait for the writer: more records than there are exchanges at once, or what a slow disk writes within a second.
 pub(crate) const QUEUE: Limits = Limits { jobs: 4096, bytes: 32 * 1024 * 1024 };
@@ -59,45 +59,6 @@ pub const SYNC_WITHIN: Duration = Duration::from_millis(50);
 
 /// How often a log that does not take records tries again by itself.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// What is to be appended, and who is to be told.
-pub(crate) struct Job {
-    pub(crate) work: Work,
-    pub(crate) acknowledge: Acknowledge,
-}
-
-pub(crate) enum Work {
-    Message(Box<Prepared>),
-    Stamp(StampRecord),
-}
-
-impl Job {
-    /// The body that it brings along in the spool.
-    pub(crate) fn spooled(&self) -> Option<&Spooled> {
-        match &self.work {
-            Work::Message(prepared) => prepared.spooled.as_ref(),
-            Work::Stamp(_) => None,
-        }
-    }
-
-    /// Puts it into a queue, or refuses it. Never waits.
-    pub(crate) fn hand_to(self, queue: &Queue<Self>) {
-        let bytes = match &self.work {
-            Work::Message(prepared) => prepared.memory(),
-            Work::Stamp(stamp) => stamp.encoded_len(),
-        };
-        if let Err((refused, job)) = queue.push(self, bytes) {
-            job.refuse(match refused {
-                Refused::Full => AppendError::Busy,
-                Refused::Closed => AppendError::Closed,
-            });
-        }
-    }
-
-    pub(crate) fn refuse(self, error: AppendError) {
-        tell(self.acknowledge, Err(error));
-    }
-}
 
 /// The writer's state; owned by its thread.
 pub(crate) struct Writer {
@@ -330,8 +291,9 @@ impl Writer {
     pub(crate) fn synced(&mut self) {
         self.segment.synced = self.segment.tail;
         self.durable = self.chain;
-        let must_wake = self.live.index.add(self.unsynced.notes.drain(..), self.durable, self.segment.synced);
+        // Before the index: what is found by it must be there for who reads everything.
         self.publish();
+        let must_wake = self.live.index.add(self.unsynced.notes.drain(..), self.durable, self.segment.synced);
         self.unsynced.due = None;
         self.unsynced.moved.clear();
         if self.draft.is_empty() {
@@ -491,13 +453,6 @@ pub(crate) fn start_segment(
             let _ = std::fs::remove_file(&path);
             Err(error)
         }
-    }
-}
-
-/// Calls back; a panic there is the owner's bug and must not stop the log.
-pub(crate) fn tell(acknowledge: Acknowledge, outcome: Result<Receipt, AppendError>) {
-    if catch_unwind(AssertUnwindSafe(|| acknowledge(outcome))).is_err() {
-        tracing::error!("a callback of the message log panicked");
     }
 }
 

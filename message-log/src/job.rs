@@ -1,0 +1,56 @@
+//! What the log's threads are given to do.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use kogge_proto::wire::log::StampRecord;
+use prost::Message;
+
+use crate::prepared::{Prepared, Spooled};
+use crate::queue::{Queue, Refused};
+use crate::{Acknowledge, AppendError, Receipt};
+
+/// What is to be appended, and who is to be told.
+pub(crate) struct Job {
+    pub(crate) work: Work,
+    pub(crate) acknowledge: Acknowledge,
+}
+
+pub(crate) enum Work {
+    Message(Box<Prepared>),
+    Stamp(StampRecord),
+}
+
+impl Job {
+    /// The body that it brings along in the spool.
+    pub(crate) fn spooled(&self) -> Option<&Spooled> {
+        match &self.work {
+            Work::Message(prepared) => prepared.spooled.as_ref(),
+            Work::Stamp(_) => None,
+        }
+    }
+
+    /// Puts it into a queue, or refuses it. Never waits.
+    pub(crate) fn hand_to(self, queue: &Queue<Self>) {
+        let bytes = match &self.work {
+            Work::Message(prepared) => prepared.memory(),
+            Work::Stamp(stamp) => stamp.encoded_len(),
+        };
+        if let Err((refused, job)) = queue.push(self, bytes) {
+            job.refuse(match refused {
+                Refused::Full => AppendError::Busy,
+                Refused::Closed => AppendError::Closed,
+            });
+        }
+    }
+
+    pub(crate) fn refuse(self, error: AppendError) {
+        tell(self.acknowledge, Err(error));
+    }
+}
+
+/// Calls back; a panic there is the owner's bug and must not stop the log.
+pub(crate) fn tell(acknowledge: Acknowledge, outcome: Result<Receipt, AppendError>) {
+    if catch_unwind(AssertUnwindSafe(|| acknowledge(outcome))).is_err() {
+        tracing::error!("a callback of the message log panicked");
+    }
+}
