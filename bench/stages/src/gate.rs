@@ -110,7 +110,7 @@ fn percent(old: u64, new: u64) -> f64 {
     (ratio - 1.0) * 100.0
 }
 
-/// Repeated counts of one build differ by less than 1 % (nonces, hash seeds); a change of inlining elsewhere may be 2 to 3 %.
+/// Two counts of one build differed by 1.5 % at most in the stages that were repeated (`message.parse`, `authorise`).
 pub const TOLERANCE_PERCENT: u128 = 5;
 
 #[cfg(test)]
