@@ -4,8 +4,8 @@
 //! written to disk once. A crash leaves spool files behind; the log empties the spool when it opens. The file of a body that is not
 //! kept has no name at all from the start.
 //!
-//! While a large body arrives, three things happen at once: pieces are received, those before them are hashed, and written ([`lane`]).
-//! Each is done in order, and none runs ahead of the others by more than a few batches.
+//! While a large body arrives, pieces are received on one thread, and those before them hashed and written on another (`lane`), which does not
+//! fall behind by more than a few batches. While one leaves, the next piece is read (`reader`).
 
 mod lane;
 mod reader;

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use super::BodyError;
 
 /// Pieces of a body that follow each other.
-pub(super) type Batch = Arc<[Bytes]>;
+pub(super) type Batch = Vec<Bytes>;
 
 /// What is done with batches. Runs on a blocking thread.
 pub(super) trait Work: Send + 'static {
@@ -117,9 +117,8 @@ impl<W> Queue<W> {
     }
 }
 
-/// Batches that may wait or be worked on: one at work, one ready for the moment when it is done, and one to level out the difference between
-/// the lanes of a body. Each is held in memory.
-pub(super) const BATCHES_MAX: usize = 3;
+/// Batches that may wait or be worked on: one at work, and one ready for the moment when it is done. Each is held in memory.
+pub(super) const BATCHES_MAX: usize = 2;
 
 #[cfg(test)]
 mod tests {
@@ -142,7 +141,7 @@ mod tests {
     }
 
     fn batch(number: u8) -> Batch {
-        [Bytes::from(vec![number])].into()
+        vec![Bytes::from(vec![number])]
     }
 
     #[tokio::test]
@@ -158,7 +157,7 @@ mod tests {
     async fn a_failure_ends_the_lane_and_blocks_nobody() {
         let full = |error: &BodyError| matches!(error, BodyError::Spool(error) if error.kind() == io::ErrorKind::StorageFull);
         let lane = Lane::new(Remember::default());
-        lane.push([Bytes::new()].into()).await.unwrap();
+        lane.push(vec![Bytes::new()]).await.unwrap();
         let mut pushed = Ok(());
         for number in 0..=BATCHES_MAX {
             pushed = lane.push(batch(number as u8)).await;
@@ -169,7 +168,7 @@ mod tests {
         assert!(full(&pushed.unwrap_err()));
 
         let lane = Lane::new(Remember::default());
-        lane.push([Bytes::new()].into()).await.unwrap();
+        lane.push(vec![Bytes::new()]).await.unwrap();
         assert!(full(&lane.finish().await.map(|_| ()).unwrap_err()));
     }
 

@@ -121,4 +121,4 @@ impl Drop for Lent {
 
 /// What is read at once: long enough to be worth a hand-over between threads, short enough that a body costs little memory. One is sent while
 /// the next one is read, and one may still be on its way.
-const READ_BYTES: usize = 128 * 1024;
+const READ_BYTES: usize = 256 * 1024;

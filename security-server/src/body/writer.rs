@@ -33,8 +33,7 @@ enum Way {
 
 /// A large body between reception and disk.
 struct Spooling {
-    hashing: Lane<Sha512Hasher>,
-    writing: Lane<Append>,
+    lane: Lane<Digesting>,
     /// Only for what is kept.
     early: Option<EarlySync>,
     file: Arc<SpoolFile>,
@@ -97,26 +96,23 @@ impl BodyWriter {
     /// Makes the spool file and moves what is in memory there.
     async fn start(&mut self, hasher: Sha512Hasher) -> Result<Spooling, BodyError> {
         let (spool, retention) = (Arc::clone(&self.spool), self.retention);
-        let created = spawn_blocking(move || SpoolFile::create(&spool, retention)).await;
-        let file = Arc::new(created.map_err(|_| BodyError::ShuttingDown)??);
-        let spooling = Spooling {
-            hashing: Lane::new(hasher),
-            writing: Lane::new(Append(Arc::clone(&file))),
+        let file = Arc::new(blocking(move || SpoolFile::create(&spool, retention)).await?);
+        let mut append = Append(Arc::clone(&file));
+        let start = self.pieces.split().0;
+        if !start.is_empty() {
+            append = blocking(move || append.take(&start).map(|()| append)).await?;
+        }
+        Ok(Spooling {
+            lane: Lane::new(Digesting { hasher, append }),
             early: (retention == Retention::Kept).then(|| EarlySync::new(Arc::clone(&file))),
             file,
-        };
-        if self.pieces.length > 0 {
-            spooling.writing.push(self.pieces.split().0.into()).await?;
-        }
-        Ok(spooling)
+        })
     }
 }
 
 impl Spooling {
     async fn take(&mut self, (pieces, length): (Vec<Bytes>, usize)) -> Result<(), BodyError> {
-        let batch: Arc<[Bytes]> = pieces.into();
-        self.hashing.push(Arc::clone(&batch)).await?;
-        self.writing.push(batch).await?;
+        self.lane.push(pieces).await?;
         match &mut self.early {
             Some(early) => early.note(length).await,
             None => Ok(()),
@@ -124,20 +120,31 @@ impl Spooling {
     }
 
     async fn finish(self) -> Result<(Sha512, Arc<SpoolFile>), BodyError> {
-        let hasher = self.hashing.finish().await?;
-        self.writing.finish().await?;
+        let done = self.lane.finish().await?;
         if let Some(mut early) = self.early {
             early.settle().await?;
         }
-        Ok((hasher.finish(), self.file))
+        Ok((done.hasher.finish(), self.file))
     }
 }
 
-impl Work for Sha512Hasher {
+/// Hashes and writes, one after the other: two threads would wake each other more than they could do at once.
+struct Digesting {
+    hasher: Sha512Hasher,
+    append: Append,
+}
+
+impl Work for Digesting {
     fn take(&mut self, batch: &[Bytes]) -> io::Result<()> {
-        batch.iter().for_each(|piece| self.update(piece));
-        Ok(())
+        batch.iter().for_each(|piece| self.hasher.update(piece));
+        self.append.take(batch)
     }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, BodyError> {
+    Ok(spawn_blocking(work).await.map_err(|_| BodyError::ShuttingDown)??)
 }
 
 /// Pieces in memory. Small ones are put together: each piece holds on to memory of its own, and a body may come byte by byte.
@@ -182,7 +189,7 @@ impl Pieces {
 
 /// What is hashed and written at once: long enough to be worth a hand-over between threads, short enough to stay in a processor's cache until both
 /// are done with it.
-const BATCH_BYTES: usize = 128 * 1024;
+const BATCH_BYTES: usize = 256 * 1024;
 
 /// A piece shorter than this is copied.
 const CRUMB_BYTES: usize = 4 * 1024;

@@ -304,7 +304,7 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// being closed.
 const POOL_IDLE_MAX: Duration = Duration::from_millis(1500);
 
-/// What is read of an answer at once: a batch of a large body; hyper's own limit is three times that. A head must fit in too.
+/// What is read of an answer at once. A head must fit in; more costs memory per answer and brings nothing.
 const READ_BUFFER_BYTES_MAX: usize = 128 * 1024;
 
 /// As many connections are kept for the next burst.
