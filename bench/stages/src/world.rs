@@ -18,7 +18,7 @@ use kogge_proto::id::{MemberId, SecurityServerId};
 use kogge_proto::time::UnixMillis;
 use kogge_signer::{NewKeyKind, ephemeral};
 
-/// An instance of [`MEMBERS`] members. Keys are made when a stage first needs them: an RSA key takes a while under callgrind.
+/// An instance of ten members. Keys are made when a stage first needs them: an RSA key takes a while under callgrind.
 pub struct World {
     ca: Identity,
     tsa: Identity,
