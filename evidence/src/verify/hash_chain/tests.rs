@@ -1,5 +1,5 @@
 use std::io::{Cursor, Read};
-use std::path::PathBuf;
+use std::path::Path;
 
 use kogge_proto::wire::evidence as wire;
 use zip::ZipArchive;
@@ -153,16 +153,10 @@ fn hostile_sizes_are_refused() {
     );
 }
 
-/// Containers that X-Road has made. `KOGGE_VECTORS` says where they are, if not beside the repository.
+/// Two of the containers that X-Road tests its own verifier with.
 #[test]
 fn x_roads_own_hash_chains_lead_to_their_results() {
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
-    let vectors = std::env::var_os("KOGGE_VECTORS").map_or_else(beside, PathBuf::from).join("xroad");
-    if !vectors.is_dir() {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{} is missing", vectors.display());
-        eprintln!("SKIPPED: no vectors of X-Road: {} is missing (set KOGGE_VECTORS)", vectors.display());
-        return;
-    }
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/xroad");
     for (file, holds) in
         [("valid-signed-hashchain.asice", true), ("invalid-not-signed-hashchain.asice", true)]
     {
