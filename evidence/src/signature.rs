@@ -1,6 +1,7 @@
 //! Compact signatures on the hot path: a fixed template, no XML parser.
 
 mod batch;
+mod ready;
 mod roots;
 mod signer;
 
@@ -12,16 +13,17 @@ use kogge_certs::key::{KeyError, SignError, SigningKey};
 use kogge_certs::ocsp::{Freshness, OcspError, OcspStatus};
 use kogge_certs::path::{PathError, VerifiedPath};
 use kogge_certs::trust::TrustStore;
-use kogge_proto::digest::{Sha256, Sha512, sha256};
+use kogge_proto::digest::{Sha256, Sha512};
 use kogge_proto::id::MemberId;
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::evidence as wire;
 
-use crate::compact::{Compact, Method};
+use crate::compact::Compact;
 use crate::material::Material;
-use crate::xades::{SignedFields, Subject};
+use crate::xades::Subject;
 
 pub use batch::sign_batch;
+pub use ready::ReadyCredential;
 pub use signer::{Names, Signer};
 
 /// Digests of the parts of one message: all that a signature says about them.
@@ -61,6 +63,8 @@ pub struct Signed {
     pub signature: wire::Signature,
     /// Signing certificate, OCSP response, intermediates.
     pub material: wire::Material,
+    /// SHA-256 of its XAdES document: the leaf of the message's record in a batch's hash tree, as [`crate::xades::leaf`] computes it.
+    pub leaf: Sha256,
 }
 
 /// What a signature must be in order to be believed.
@@ -83,6 +87,7 @@ pub struct Expected<'a> {
 pub struct VerifiedSignature {
     signer: Arc<Signer>,
     signing_time: UnixMillis,
+    leaf: Sha256,
 }
 
 /// Why a signature is refused.
@@ -143,6 +148,12 @@ impl VerifiedSignature {
     pub fn signing_time(&self) -> UnixMillis {
         self.signing_time
     }
+
+    /// SHA-256 of its XAdES document, as [`crate::xades::leaf`] computes it.
+    #[must_use]
+    pub fn leaf(&self) -> Sha256 {
+        self.leaf
+    }
 }
 
 /// Signs the parts of a message. The signing time is `now` without its fraction of a second.
@@ -150,42 +161,7 @@ impl VerifiedSignature {
 /// # Errors
 /// The key cannot sign, or is not the key of the certificate.
 pub fn sign(parts: &Parts, credential: &Credential, now: UnixMillis) -> Result<Signed, SignError> {
-    let signature = sign_subject(Subject::Parts(*parts), credential, now)?;
-    Ok(Signed { signature, material: material_of(credential) })
-}
-
-/// Everything of a signature but the way of one message to it.
-fn sign_subject(
-    subject: Subject,
-    credential: &Credential,
-    now: UnixMillis,
-) -> Result<wire::Signature, SignError> {
-    let Credential { certificate, issuers, ocsp, key } = credential;
-    if key.public_key() != certificate.public_key() {
-        return Err(SignError::Token("the signing certificate belongs to another key".to_owned()));
-    }
-    let method = Method::of_key(key.public_key().kind()).ok_or(SignError::Scheme)?;
-    let signing_time = now.floor_seconds();
-    let signed = SignedFields { method, subject, signing_time, certificate: certificate.sha256() };
-    let value = key.sign(method.scheme(), &signed.signed_bytes())?;
-    Ok(wire::Signature {
-        method: method.to_wire().into(),
-        signing_time_ms: signing_time.0,
-        value,
-        certificate_sha256: bytes_of(certificate.sha256()),
-        ocsp_sha256: bytes_of(sha256(ocsp)),
-        issuer_sha256: issuers.iter().map(|issuer| bytes_of(issuer.sha256())).collect(),
-        batch: None,
-    })
-}
-
-fn material_of(credential: &Credential) -> wire::Material {
-    let Credential { certificate, issuers, ocsp, .. } = credential;
-    let certificates = [certificate].into_iter().chain(issuers);
-    let mut items: Vec<Bytes> =
-        certificates.map(|certificate| Bytes::copy_from_slice(certificate.der())).collect();
-    items.push(ocsp.clone());
-    wire::Material { items }
+    ReadyCredential::new(credential.clone()).sign(parts, now)
 }
 
 /// Checks a signature that came with a message: form, time, material, path, member, OCSP, value.
@@ -226,8 +202,8 @@ pub fn verify_with(
         _ => Arc::new(Signer::establish(names, signing_time, material, expected)?),
     };
     signer.check_member(expected.member)?;
-    check_value(&compact, parts, &signer)?;
-    Ok(VerifiedSignature { signer, signing_time })
+    let leaf = check_value(&compact, parts, &signer)?;
+    Ok(VerifiedSignature { signer, signing_time, leaf })
 }
 
 fn check_time(signing_time: UnixMillis, expected: &Expected<'_>) -> Result<(), SignatureError> {
@@ -236,17 +212,21 @@ fn check_time(signing_time: UnixMillis, expected: &Expected<'_>) -> Result<(), S
     if (oldest..=newest).contains(&signing_time) { Ok(()) } else { Err(SignatureError::Time(signing_time)) }
 }
 
-/// The value of a batch is verified once for the messages of the batch that follow each other; that each is in the batch is checked each
-/// time, since the root that its way leads to is part of what was signed.
-fn check_value(compact: &Compact<'_>, parts: &Parts, signer: &Signer) -> Result<(), SignatureError> {
+/// Returns the leaf. The value of a batch is verified once for the messages of the batch that follow each other, which have one document
+/// too; that each is in the batch is checked each time, since the root that its way leads to is part of what was signed.
+fn check_value(compact: &Compact<'_>, parts: &Parts, signer: &Signer) -> Result<Sha256, SignatureError> {
     let signed = compact.signed(parts);
     let Compact { method, signing_time, value, .. } = *compact;
     let verify = || {
+        let rendered = signer.validation_data().render(&signed);
         let key = signer.path().leaf().public_key();
-        key.verify(method.scheme(), &signed.signed_bytes(), value).map_err(|error| match error {
-            KeyError::Scheme => SignatureError::Malformed("the signature method does not fit the key"),
-            _ => SignatureError::Value,
-        })
+        match key.verify(method.scheme(), rendered.signed_bytes(), value) {
+            Ok(()) => Ok(rendered.leaf(value)),
+            Err(KeyError::Scheme) => {
+                Err(SignatureError::Malformed("the signature method does not fit the key"))
+            }
+            Err(_) => Err(SignatureError::Value),
+        }
     };
     match signed.subject {
         Subject::Parts(_) => verify(),

@@ -13,6 +13,8 @@
 //! - as validation data (level B-LT) the intermediate CA certificates and the OCSP response. The approved CA itself is
 //!   left out: a verifier must have its trust anchors from elsewhere.
 
+mod validation;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -23,6 +25,7 @@ use kogge_proto::wire::evidence as wire;
 use crate::compact::{Compact, Method};
 use crate::hash_chain;
 use crate::material::Material;
+pub(crate) use self::validation::ValidationData;
 use crate::signature::{ISSUER_CERTIFICATE, OCSP_RESPONSE, Parts, SIGNING_CERTIFICATE, SignatureError};
 
 /// Media type of the REST message part, in the signature and in the manifest: it is text, whatever its name says.
@@ -44,43 +47,8 @@ pub fn document(
     material: &Material,
 ) -> Result<Vec<u8>, SignatureError> {
     let compact = Compact::read(signature)?;
-    let find =
-        |digest: &Sha256, what| material.find(digest.as_bytes()).ok_or(SignatureError::MissingMaterial(what));
-    let certificate = find(&compact.certificate, SIGNING_CERTIFICATE)?;
-    let ocsp = find(&compact.ocsp, OCSP_RESPONSE)?;
-    let issuers: Vec<&Bytes> =
-        compact.issuers.iter().map(|issuer| find(issuer, ISSUER_CERTIFICATE)).collect::<Result<_, _>>()?;
-
-    let signed = compact.signed(parts);
-    let items = certificate.len() + ocsp.len() + issuers.iter().map(|issuer| issuer.len()).sum::<usize>();
-    let mut xml = Xml::with_capacity(DOCUMENT_BYTES + items.div_ceil(3) * 4);
-    xml.put(&[
-        "<asic:XAdESSignatures xmlns:asic=\"",
-        ASIC,
-        "\"><ds:Signature xmlns:ds=\"",
-        DS,
-        "\" Id=\"signature\">",
-    ]);
-    signed.signed_info(&mut xml, Scope::Document);
-    xml.put(&["<ds:SignatureValue Id=\"signature-value\">"]);
-    xml.put_base64(compact.value);
-    xml.put(&["</ds:SignatureValue><ds:KeyInfo><ds:X509Data><ds:X509Certificate>"]);
-    xml.put_base64(certificate);
-    xml.put(&[
-        "</ds:X509Certificate></ds:X509Data></ds:KeyInfo>\
-         <ds:Object><xades:QualifyingProperties xmlns:xades=\"",
-        XADES,
-        "\" Target=\"#signature\">",
-    ]);
-    signed.signed_properties(&mut xml, Scope::Document);
-    xml.put(&["<xades:UnsignedProperties><xades:UnsignedSignatureProperties>"]);
-    certificate_values(&mut xml, &issuers);
-    xml.put(&["<xades:RevocationValues><xades:OCSPValues><xades:EncapsulatedOCSPValue>"]);
-    xml.put_base64(ocsp);
-    xml.put(&["</xades:EncapsulatedOCSPValue></xades:OCSPValues></xades:RevocationValues>\
-         </xades:UnsignedSignatureProperties></xades:UnsignedProperties>\
-         </xades:QualifyingProperties></ds:Object></ds:Signature></asic:XAdESSignatures>"]);
-    Ok(xml.0.into_bytes())
+    let validation = validation_data(&compact, material)?;
+    Ok(validation.render(&compact.signed(parts)).document(compact.value))
 }
 
 /// SHA-256 of [`document`]: the record's leaf in a batch's hash tree.
@@ -92,7 +60,19 @@ pub fn leaf(
     parts: &Parts,
     material: &Material,
 ) -> Result<Sha256, SignatureError> {
-    Ok(kogge_proto::digest::sha256(&document(signature, parts, material)?))
+    let compact = Compact::read(signature)?;
+    let validation = validation_data(&compact, material)?;
+    Ok(validation.render(&compact.signed(parts)).leaf(compact.value))
+}
+
+fn validation_data(compact: &Compact<'_>, material: &Material) -> Result<ValidationData, SignatureError> {
+    let find =
+        |digest: &Sha256, what| material.find(digest.as_bytes()).ok_or(SignatureError::MissingMaterial(what));
+    let certificate = find(&compact.certificate, SIGNING_CERTIFICATE)?;
+    let ocsp = find(&compact.ocsp, OCSP_RESPONSE)?;
+    let issuers: Vec<&Bytes> =
+        compact.issuers.iter().map(|issuer| find(issuer, ISSUER_CERTIFICATE)).collect::<Result<_, _>>()?;
+    Ok(ValidationData::new(certificate, ocsp, &issuers))
 }
 
 /// The files that a batch signature needs beside [`document`].
@@ -138,21 +118,13 @@ pub(crate) struct SignedFields {
 }
 
 impl SignedFields {
-    /// What the key signs: `ds:SignedInfo` in exclusive canonical form.
-    pub(crate) fn signed_bytes(&self) -> Vec<u8> {
+    /// `ds:SignedInfo` in exclusive canonical form, about signed properties with this digest.
+    fn signed_info(&self, properties: &str) -> Xml {
         let mut xml = Xml::with_capacity(SIGNED_INFO_BYTES);
-        self.signed_info(&mut xml, Scope::Subtree);
-        xml.0.into_bytes()
-    }
-
-    fn signed_info(&self, xml: &mut Xml, scope: Scope) {
-        let mut properties = Xml::with_capacity(SIGNED_PROPERTIES_BYTES);
-        self.signed_properties(&mut properties, Scope::Subtree);
-        xml.put(&["<ds:SignedInfo"]);
-        scope.declare(xml, " xmlns:ds=\"", DS);
+        xml.put(&["<ds:SignedInfo xmlns:ds=\"", DS, "\""]);
         xml.put(&["><ds:CanonicalizationMethod Algorithm=\"", EXC_C14N, "\"></ds:CanonicalizationMethod>"]);
         xml.put(&["<ds:SignatureMethod Algorithm=\"", self.method.uri(), "\"></ds:SignatureMethod>"]);
-        self.subject.references(xml);
+        self.subject.references(&mut xml);
         xml.put(&[
             "<ds:Reference Type=\"http://uri.etsi.org/01903#SignedProperties\" URI=\"#signed-properties\">\
              <ds:Transforms><ds:Transform Algorithm=\"",
@@ -160,27 +132,29 @@ impl SignedFields {
             "\"></ds:Transform></ds:Transforms>",
         ]);
         xml.put(&["<ds:DigestMethod Algorithm=\"", SHA512, "\"></ds:DigestMethod><ds:DigestValue>"]);
-        xml.put_base64(sha512(properties.0.as_bytes()).as_bytes());
-        xml.put(&["</ds:DigestValue></ds:Reference></ds:SignedInfo>"]);
+        xml.put(&[properties, "</ds:DigestValue></ds:Reference></ds:SignedInfo>"]);
+        xml
     }
 
-    fn signed_properties(&self, xml: &mut Xml, scope: Scope) {
+    fn signed_properties(&self, scope: Scope) -> Xml {
+        let mut xml = Xml::with_capacity(SIGNED_PROPERTIES_BYTES);
         xml.put(&["<xades:SignedProperties"]);
-        scope.declare(xml, " xmlns:xades=\"", XADES);
+        scope.declare(&mut xml, " xmlns:xades=\"", XADES);
         xml.put(&[
             " Id=\"signed-properties\"><xades:SignedSignatureProperties><xades:SigningTime>",
             &self.signing_time.to_xml(),
             "</xades:SigningTime><xades:SigningCertificateV2><xades:Cert><xades:CertDigest><ds:DigestMethod",
         ]);
-        scope.declare(xml, " xmlns:ds=\"", DS);
+        scope.declare(&mut xml, " xmlns:ds=\"", DS);
         xml.put(&[" Algorithm=\"", SHA256, "\"></ds:DigestMethod><ds:DigestValue"]);
-        scope.declare(xml, " xmlns:ds=\"", DS);
+        scope.declare(&mut xml, " xmlns:ds=\"", DS);
         xml.put(&[">"]);
         xml.put_base64(self.certificate.as_bytes());
         xml.put(&["</ds:DigestValue></xades:CertDigest></xades:Cert></xades:SigningCertificateV2>\
              </xades:SignedSignatureProperties><xades:SignedDataObjectProperties>"]);
-        self.subject.formats(xml);
+        self.subject.formats(&mut xml);
         xml.put(&["</xades:SignedDataObjectProperties></xades:SignedProperties>"]);
+        xml
     }
 }
 
@@ -215,8 +189,7 @@ impl Subject {
     }
 }
 
-/// A document that grows. Written piece by piece, since this is done three times for each message: signing it or verifying it, and twice
-/// for its leaf in a batch's hash tree.
+/// A document that grows.
 struct Xml(String);
 
 impl Xml {
@@ -238,7 +211,7 @@ impl Xml {
 enum Scope {
     /// Inside the document, where an ancestor declares the namespaces.
     Document,
-    /// As the apex of its own canonical form: every element that uses a prefix which no written ancestor declares does it itself.
+    /// In a canonical form of its own: every element that uses a prefix which no written ancestor declares does it itself.
     Subtree,
 }
 
@@ -265,24 +238,9 @@ fn data_object_format(xml: &mut Xml, reference: &str, media_type: &str) {
     xml.put(&["</xades:MimeType></xades:DataObjectFormat>"]);
 }
 
-fn certificate_values(xml: &mut Xml, issuers: &[&Bytes]) {
-    if issuers.is_empty() {
-        return;
-    }
-    xml.put(&["<xades:CertificateValues>"]);
-    for issuer in issuers {
-        xml.put(&["<xades:EncapsulatedX509Certificate>"]);
-        xml.put_base64(issuer);
-        xml.put(&["</xades:EncapsulatedX509Certificate>"]);
-    }
-    xml.put(&["</xades:CertificateValues>"]);
-}
-
 /// Room for each with a body part, so that they do not grow while they are written.
 const SIGNED_INFO_BYTES: usize = 1536;
 const SIGNED_PROPERTIES_BYTES: usize = 1280;
-/// Without the certificates and the OCSP response.
-const DOCUMENT_BYTES: usize = 4096;
 
 const MESSAGE_REFERENCE: &str = "reference-message";
 const BODY_REFERENCE: &str = "reference-attachment1";

@@ -6,10 +6,8 @@
 
 use std::sync::Arc;
 
-use kogge_evidence::material::Material;
-use kogge_evidence::signature::Parts;
-use kogge_evidence::xades;
 use kogge_message_log::{AppendError, Durability, MessageLog, NewMessage, Receipt};
+use kogge_proto::digest::Sha256;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -29,8 +27,8 @@ pub struct Logging {
 pub trait Evident: Sealed {
     /// The record that it becomes.
     fn record(&self) -> NewMessage;
-    /// Digests of the parts that its signature is about.
-    fn parts(&self) -> Parts;
+    /// The record's leaf in a batch's hash tree.
+    fn leaf(&self) -> Sha256;
 }
 
 /// A stage that is evidence of a request: something happens because of it.
@@ -138,21 +136,13 @@ impl Logging {
     ) -> Result<Receipt, LoggingError> {
         let mut watch = self.watches.start();
         let (acknowledge, acknowledged) = oneshot::channel();
-        let record = stage.record();
-        let (signature, material) = (record.signature.clone(), record.material.clone());
         // The receiver is gone only if this future was dropped; then nobody asks for the receipt.
-        self.log.append(record, durability, Box::new(move |result| drop(acknowledge.send(result))));
+        self.log.append(stage.record(), durability, Box::new(move |result| drop(acknowledge.send(result))));
         watch.ended(Stage::Append);
-        // While the disk is busy. A record without a leaf here gets it when it is stamped, or the reason is told then.
-        let leaf = Material::new(&material)
-            .ok()
-            .and_then(|material| xades::leaf(&signature, &stage.parts(), &material).ok());
         let acknowledged = timeout_at(deadline, acknowledged).await.map_err(|_| LoggingError::Timeout)?;
         watch.ended(Stage::Wait);
         let receipt = acknowledged.map_err(|_| AppendError::Closed)??;
-        if let Some(leaf) = leaf {
-            self.leaves.note(receipt.sequence, leaf);
-        }
+        self.leaves.note(receipt.sequence, stage.leaf());
         Ok(receipt)
     }
 }
@@ -221,7 +211,7 @@ mod tests {
             unreachable!("only the method is asked for")
         }
 
-        fn parts(&self) -> Parts {
+        fn leaf(&self) -> Sha256 {
             unreachable!("only the method is asked for")
         }
     }

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kogge_certs::key::{KeyKind, SignError};
-use kogge_evidence::signature::{self, Credential, Parts};
+use kogge_evidence::signature::{self, Parts, ReadyCredential};
+use kogge_proto::digest::Sha256;
 use kogge_proto::id::{MemberId, SecurityServerId};
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::evidence as wire;
@@ -36,7 +37,7 @@ pub trait Signable: Sealed {
 /// A member's certificate and key, known to be good a moment ago.
 pub struct Seal {
     member: MemberId,
-    credential: Credential,
+    credential: Arc<ReadyCredential>,
     queues: Option<Arc<Queues>>,
 }
 
@@ -47,6 +48,7 @@ pub struct Signed<T> {
     parts: Parts,
     signature: wire::Signature,
     material: wire::Material,
+    leaf: Sha256,
 }
 
 /// Why a message is not signed. The fault is this server's.
@@ -107,21 +109,22 @@ impl Seal {
             (Some(queues), Some(peer)) => queues.sign(peer, parts, self.credential, now).await?,
             _ => sign_alone(parts, self.credential, now).await?,
         };
-        Ok(Signed { message, parts, signature: signed.signature, material: signed.material })
+        let signature::Signed { signature, material, leaf } = signed;
+        Ok(Signed { message, parts, signature, material, leaf })
     }
 }
 
 /// RSA takes a millisecond and more and goes to a thread of its own; the other kinds take microseconds.
 async fn sign_alone(
     parts: Parts,
-    credential: Credential,
+    credential: Arc<ReadyCredential>,
     now: UnixMillis,
 ) -> Result<signature::Signed, SigningError> {
-    if matches!(credential.certificate.public_key().kind(), KeyKind::Rsa(_)) {
-        let work = tokio::task::spawn_blocking(move || signature::sign(&parts, &credential, now));
+    if matches!(credential.kind(), KeyKind::Rsa(_)) {
+        let work = tokio::task::spawn_blocking(move || credential.sign(&parts, now));
         Ok(work.await.map_err(|_| SigningError::ShuttingDown)??)
     } else {
-        Ok(signature::sign(&parts, &credential, now)?)
+        Ok(credential.sign(&parts, now)?)
     }
 }
 
@@ -143,5 +146,10 @@ impl<T> Signed<T> {
 
     pub(crate) fn material(&self) -> &wire::Material {
         &self.material
+    }
+
+    /// Of its record in a batch's hash tree.
+    pub(crate) fn leaf(&self) -> Sha256 {
+        self.leaf
     }
 }

@@ -42,7 +42,7 @@ fn prepare(world: &World) -> Work {
 fn new_message(world: &World) -> NewMessage {
     let exchange = Exchange::new(1);
     let parts = exchange.parts();
-    let Signed { signature, material } = sign(&parts, &world.credential(Algorithm::P256), NOW).unwrap();
+    let Signed { signature, material, .. } = sign(&parts, &world.credential(Algorithm::P256), NOW).unwrap();
     let Exchange { request, body } = exchange;
     let length = body.len() as u64;
     let place = NewBodyPlace::Inline(body.into());
@@ -89,7 +89,7 @@ fn frames(world: &World) -> [Frame; 2] {
     let exchange = Exchange::new(1);
     let parts = exchange.parts();
     let credential = world.credential(Algorithm::P256);
-    let Signed { signature, material } = sign(&parts, &credential, NOW).unwrap();
+    let Signed { signature, material, .. } = sign(&parts, &credential, NOW).unwrap();
     let head = Head {
         protocol_version: 1,
         message: exchange.request.bytes().clone(),

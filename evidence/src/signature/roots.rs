@@ -12,7 +12,8 @@ pub(super) struct VerifiedRoots(Mutex<Recent>);
 
 #[derive(Debug)]
 struct Recent {
-    roots: [Option<Sha256>; ROOTS_MAX],
+    /// With the leaf that all messages of the batch share.
+    roots: [Option<(Sha256, Sha256)>; ROOTS_MAX],
     /// The place of the one learnt longest ago.
     oldest: usize,
 }
@@ -28,14 +29,18 @@ pub(super) fn digest(root: Sha256, method: i32, signing_time: UnixMillis, value:
 }
 
 impl VerifiedRoots {
-    /// Succeeds without verifying if this [`digest`] was verified lately. A failure is not remembered.
-    pub(super) fn check<E>(&self, digest: Sha256, verify: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
-        if self.with(|recent| recent.roots.contains(&Some(digest))) {
-            return Ok(());
+    /// The batch's leaf: known if this [`digest`] was verified lately, else what `verify` returns. A failure is not remembered.
+    pub(super) fn check<E>(
+        &self,
+        digest: Sha256,
+        verify: impl FnOnce() -> Result<Sha256, E>,
+    ) -> Result<Sha256, E> {
+        if let Some(leaf) = self.with(|recent| recent.leaf(digest)) {
+            return Ok(leaf);
         }
-        verify()?;
-        self.with(|recent| recent.learn(digest));
-        Ok(())
+        let leaf = verify()?;
+        self.with(|recent| recent.learn(digest, leaf));
+        Ok(leaf)
     }
 
     /// Holds the lock for the time of a few comparisons, never for a verification.
@@ -45,12 +50,16 @@ impl VerifiedRoots {
 }
 
 impl Recent {
-    fn learn(&mut self, digest: Sha256) {
-        if self.roots.contains(&Some(digest)) {
+    fn leaf(&self, digest: Sha256) -> Option<Sha256> {
+        self.roots.iter().flatten().find(|(known, _)| *known == digest).map(|(_, leaf)| *leaf)
+    }
+
+    fn learn(&mut self, digest: Sha256, leaf: Sha256) {
+        if self.leaf(digest).is_some() {
             return; // two messages of a batch came at once
         }
         if let Some(place) = self.roots.get_mut(self.oldest) {
-            *place = Some(digest);
+            *place = Some((digest, leaf));
         }
         self.oldest = (self.oldest + 1) % ROOTS_MAX;
     }
@@ -74,9 +83,9 @@ mod tests {
         let mut asked = false;
         let verify = || {
             asked = true;
-            Ok::<_, ()>(())
+            Ok::<_, ()>(Sha256([!digest; 32]))
         };
-        roots.check(Sha256([digest; 32]), verify).unwrap();
+        assert_eq!(roots.check(Sha256([digest; 32]), verify), Ok(Sha256([!digest; 32])));
         asked
     }
 

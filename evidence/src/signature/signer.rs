@@ -15,6 +15,7 @@ use super::roots::VerifiedRoots;
 use super::{Expected, ISSUER_CERTIFICATE, OCSP_RESPONSE, SIGNING_CERTIFICATE, SignatureError};
 use crate::compact::Compact;
 use crate::material::Material;
+use crate::xades::ValidationData;
 
 /// The items that a signature names, by their SHA-256.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -34,6 +35,7 @@ pub struct Signer {
     answer: KnownAnswer,
     /// The named items, in the order of the names.
     items: Vec<Bytes>,
+    validation: ValidationData,
     roots: VerifiedRoots,
 }
 
@@ -69,6 +71,7 @@ impl Signer {
         let [certificate, ocsp, issuers @ ..] = items.as_slice() else {
             return Err(SignatureError::MissingMaterial(SIGNING_CERTIFICATE));
         };
+        let validation = ValidationData::new(certificate, ocsp, &issuers.iter().collect::<Vec<_>>());
         let certificate = Certificate::from_der(certificate)?;
         let issuers = issuers.iter().map(|der| Certificate::from_der(der)).collect::<Result<Vec<_>, _>>()?;
 
@@ -78,7 +81,7 @@ impl Signer {
         let member = profile::signing_member(&certificate).map_err(PathError::from)?;
         let answer = KnownAnswer::verify(ocsp, &path, freshness, signing_time)?;
         answer.status().check_freshness(freshness, now)?;
-        Ok(Self { names, member, path, answer, items, roots: VerifiedRoots::default() })
+        Ok(Self { names, member, path, answer, items, validation, roots: VerifiedRoots::default() })
     }
 
     /// Whether [`Signer::establish`] would find the same again: only names and items, the approval of the CA and the dates can have
@@ -109,6 +112,10 @@ impl Signer {
 
     pub(super) fn roots(&self) -> &VerifiedRoots {
         &self.roots
+    }
+
+    pub(super) fn validation_data(&self) -> &ValidationData {
+        &self.validation
     }
 
     /// What the signature names, and nothing else.

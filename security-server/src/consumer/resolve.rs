@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kogge_certs::snapshot::{SecurityServer, VerifiedSnapshot};
 use kogge_evidence::signature::Parts;
 use kogge_message_log::NewMessage;
-use kogge_proto::digest::sha512;
+use kogge_proto::digest::{Sha256, sha512};
 use kogge_proto::id::{MemberId, SecurityServerId, ServiceId, SubsystemId};
 use kogge_proto::message::RestRequest;
 use kogge_proto::wire::log::{Direction, Role};
@@ -120,8 +120,8 @@ impl Request for Signed<Routed> {
 }
 
 impl Evident for Signed<Routed> {
-    fn parts(&self) -> Parts {
-        *Signed::parts(self)
+    fn leaf(&self) -> Sha256 {
+        Signed::leaf(self)
     }
 
     fn record(&self) -> NewMessage {

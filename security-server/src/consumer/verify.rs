@@ -2,8 +2,9 @@
 
 use kogge_certs::ocsp::OcspError;
 use kogge_certs::snapshot::VerifiedSnapshot;
-use kogge_evidence::signature::{Expected, Parts, SignatureError};
+use kogge_evidence::signature::{Expected, SignatureError};
 use kogge_message_log::{NewMessage, Receipt};
+use kogge_proto::digest::Sha256;
 use kogge_proto::id::SecurityServerId;
 use kogge_proto::limits::EXCHANGE_TIME_MAX;
 use kogge_proto::message::{ERROR, MessageError, RestResponse, request_hash};
@@ -24,7 +25,7 @@ use crate::trust::{Shown, Verdicts};
 pub struct Verified {
     response: RestResponse,
     body: Option<Body>,
-    parts: Parts,
+    leaf: Sha256,
     signature: wire::Signature,
     material: wire::Material,
     peer: SecurityServerId,
@@ -96,9 +97,9 @@ pub(super) fn response(
         verdicts.verify_signature(&Shown { signature, parts: &parts, material }, &expected, digest)?;
     tracing::debug!(peer = %answered.peer().server(), carrier = %answered.carrier(), "answer verified");
     let peer = answered.peer().server().clone();
-    let material = verified.signer().material();
+    let (leaf, material) = (verified.leaf(), verified.signer().material());
     let (signature, body) = answered.into_evidence();
-    Ok(Verified { response, body, parts, signature, material, peer, request: request.receipt() })
+    Ok(Verified { response, body, leaf, signature, material, peer, request: request.receipt() })
 }
 
 /// X-Road's five lines, and the request id that stands outside the message.
@@ -127,8 +128,8 @@ fn check_answers(
 impl Sealed for Verified {}
 
 impl Evident for Verified {
-    fn parts(&self) -> Parts {
-        self.parts
+    fn leaf(&self) -> Sha256 {
+        self.leaf
     }
 
     fn record(&self) -> NewMessage {

@@ -3,6 +3,7 @@
 use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_evidence::signature::Parts;
 use kogge_message_log::NewMessage;
+use kogge_proto::digest::Sha256;
 use kogge_proto::id::{SecurityServerId, ServiceId, SubsystemId};
 use kogge_proto::message::RestRequest;
 use kogge_proto::wire::log::{Direction, Role};
@@ -35,6 +36,11 @@ impl Authorised {
     #[must_use]
     pub fn provider(&self) -> &SubsystemId {
         self.request().service().subsystem()
+    }
+
+    /// Digests of the parts that were signed.
+    pub(super) fn parts(&self) -> &Parts {
+        self.verified.parts()
     }
 
     /// The security server that brought it.
@@ -138,8 +144,8 @@ impl Request for Authorised {
 }
 
 impl Evident for Authorised {
-    fn parts(&self) -> Parts {
-        *self.verified.parts()
+    fn leaf(&self) -> Sha256 {
+        self.verified.leaf()
     }
 
     fn record(&self) -> NewMessage {

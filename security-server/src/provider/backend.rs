@@ -19,7 +19,7 @@ use hyper_util::client::legacy::{Client, Error as ClientError, connect::HttpConn
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kogge_evidence::signature::Parts;
 use kogge_message_log::NewMessage;
-use kogge_proto::digest::sha512;
+use kogge_proto::digest::{Sha256, sha512};
 use kogge_proto::id::{MemberId, SecurityServerId, ServiceId};
 use kogge_proto::message::{MessageError, ResponseParts, RestResponse, request_hash};
 use kogge_proto::wire::log::{Direction, Role};
@@ -131,7 +131,7 @@ impl Backend {
             take_in(response, intake, message.method() == "HEAD").await
         };
         let (head, body) = timeout_at(until, exchange).await.map_err(|_| BackendError::Timeout)??;
-        let Parts { message: request_message, body: request_body } = request.stage().parts();
+        let Parts { message: request_message, body: request_body } = *request.stage().parts();
         let parts = ResponseParts {
             status: head.status.as_u16(),
             reason: &reason(&head),
@@ -274,8 +274,8 @@ impl Signable for Answer {
 impl Sealed for Signed<Answer> {}
 
 impl Evident for Signed<Answer> {
-    fn parts(&self) -> Parts {
-        *Signed::parts(self)
+    fn leaf(&self) -> Sha256 {
+        Signed::leaf(self)
     }
 
     fn record(&self) -> NewMessage {

@@ -5,6 +5,7 @@ use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_certs::snapshot::limits::CLOCK_SKEW_S_MAX;
 use kogge_evidence::signature::{Expected, Parts, SignatureError, Signer};
 use kogge_message_log::MessageLog;
+use kogge_proto::digest::Sha256;
 use kogge_proto::id::{ClientId, SecurityServerId, SubsystemId};
 use kogge_proto::limits::EXCHANGE_TIME_MAX;
 use kogge_proto::time::UnixMillis;
@@ -21,6 +22,7 @@ pub struct Verified {
     client: SubsystemId,
     parts: Parts,
     signer: Arc<Signer>,
+    leaf: Sha256,
 }
 
 impl Verified {
@@ -38,6 +40,11 @@ impl Verified {
     /// With what the client's member has signed.
     pub(super) fn signer(&self) -> &Signer {
         &self.signer
+    }
+
+    /// Of the request's record in a batch's hash tree.
+    pub(super) fn leaf(&self) -> Sha256 {
+        self.leaf
     }
 
     pub(super) fn received(&self) -> &Received {
@@ -94,7 +101,7 @@ pub(super) fn request(
     let (signature, material) = (&arrived.signature, &arrived.material);
     let verified =
         verdicts.verify_signature(&Shown { signature, parts: &parts, material }, &expected, digest)?;
-    let signer = Arc::clone(verified.signer());
+    let (signer, leaf) = (Arc::clone(verified.signer()), verified.leaf());
     let client = match received.request().client() {
         ClientId::Subsystem(client) => client.clone(),
         member @ ClientId::Member(_) => return Err(VerifyError::NoSubsystem(member.clone())),
@@ -105,7 +112,7 @@ pub(super) fn request(
     if log.seen_request(received.request().request_id()) {
         return Err(VerifyError::Replayed);
     }
-    Ok(Verified { received, client, parts, signer })
+    Ok(Verified { received, client, parts, signer, leaf })
 }
 
 /// A request is signed within its exchange, so an older signature is a replay or a wrong clock.

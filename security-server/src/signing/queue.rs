@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kogge_certs::key::{KeyKind, SignError};
-use kogge_evidence::signature::{self, Credential, Parts, Signed};
+use kogge_evidence::signature::{Parts, ReadyCredential, Signed};
 use kogge_proto::id::SecurityServerId;
 use kogge_proto::limits::SIGNATURE_BATCH_MAX;
 use kogge_proto::time::UnixMillis;
@@ -27,7 +27,7 @@ pub(super) struct Queues {
 struct Waiting {
     parts: Parts,
     /// Taken in hand by the exchange, and good then; its signature is made with no other.
-    credential: Credential,
+    credential: Arc<ReadyCredential>,
     now: UnixMillis,
     tell: oneshot::Sender<Result<Signed, SigningError>>,
 }
@@ -43,7 +43,7 @@ impl Queues {
         self: &Arc<Self>,
         peer: &SecurityServerId,
         parts: Parts,
-        credential: Credential,
+        credential: Arc<ReadyCredential>,
         now: UnixMillis,
     ) -> Result<Signed, SigningError> {
         let (tell, told) = oneshot::channel();
@@ -117,12 +117,12 @@ impl Drop for Worker {
 
 /// Signs and tells everybody. RSA takes a millisecond and more and goes to a thread of its own.
 async fn sign(batch: Vec<Waiting>) {
-    let Some(credential) = batch.first().map(|first| first.credential.clone()) else { return };
+    let Some(credential) = batch.first().map(|first| Arc::clone(&first.credential)) else { return };
     let Some(now) = batch.iter().map(|message| message.now).max() else { return };
     let (parts, askers): (Vec<Parts>, Vec<_>) =
         batch.into_iter().map(|message| (message.parts, message.tell)).unzip();
-    let slow = matches!(credential.certificate.public_key().kind(), KeyKind::Rsa(_));
-    let work = move || signature::sign_batch(&parts, &credential, now);
+    let slow = matches!(credential.kind(), KeyKind::Rsa(_));
+    let work = move || credential.sign_batch(&parts, now);
     let outcome = if slow { spawn_blocking(work).await.ok() } else { Some(work()) };
     tell(askers, outcome);
 }

@@ -1,6 +1,6 @@
 //! This server's own certificates with their keys and OCSP responses: what it can sign and authenticate with right now.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -11,7 +11,7 @@ use kogge_certs::ocsp::{Freshness, OcspStatus};
 use kogge_certs::path::{self, PathError, VerifiedPath};
 use kogge_certs::profile::{self, Profile};
 use kogge_certs::snapshot::VerifiedSnapshot;
-use kogge_evidence::signature::Credential;
+use kogge_evidence::signature::{Credential, ReadyCredential};
 use kogge_proto::digest::Sha256;
 use kogge_proto::id::{MemberId, SecurityServerId};
 use kogge_proto::time::UnixMillis;
@@ -30,7 +30,6 @@ pub(crate) struct Holdings {
 }
 
 /// One certificate of the token.
-#[derive(Clone)]
 pub(crate) struct Holding {
     pub(super) key_use: KeyUse,
     /// Whom a signing certificate names.
@@ -43,6 +42,8 @@ pub(crate) struct Holding {
     pub(super) ocsp: Option<HeldOcsp>,
     /// Why there is no newer OCSP response.
     pub(super) ocsp_problem: Option<String>,
+    /// What messages are signed with. Made when it is first asked for, which nobody does before everything above is settled.
+    ready: OnceLock<Arc<ReadyCredential>>,
 }
 
 /// A good OCSP response.
@@ -102,17 +103,12 @@ impl OwnKeys {
     }
 
     /// What `member` can sign with at `now`: the certificate that became valid last.
-    pub(crate) fn credential(&self, member: &MemberId, now: UnixMillis) -> Result<Credential, Unusable> {
+    pub(crate) fn credential(&self, member: &MemberId, now: UnixMillis) -> Result<Arc<ReadyCredential>, Unusable> {
         let held = self.current();
         let of_member = held.certificates.iter().filter(|holding| holding.member.as_ref() == Some(member));
         let (holding, ocsp) =
             newest_usable(of_member, held.freshness, now, || Unusable::NoSigning(member.clone()))?;
-        Ok(Credential {
-            certificate: holding.certificate.clone(),
-            issuers: holding.issuers.clone(),
-            ocsp: ocsp.der.clone(),
-            key: Arc::clone(&holding.key),
-        })
+        Ok(Arc::clone(holding.ready.get_or_init(|| Arc::new(holding.make_ready(ocsp)))))
     }
 
     /// The OCSP response for one of this server's certificates, to go with a message through a connection that was opened with it;
@@ -138,19 +134,22 @@ fn newest_usable<'a>(
     now: UnixMillis,
     none: impl FnOnce() -> Unusable,
 ) -> Result<(&'a Holding, &'a HeldOcsp), Unusable> {
-    let mut candidates: Vec<&Holding> = candidates.collect();
-    candidates.sort_by_key(|holding| std::cmp::Reverse(holding.certificate.not_before()));
-    let mut first_reason = None;
-    for holding in candidates {
-        match holding.usable(freshness, now) {
-            Ok(ocsp) => return Ok((holding, ocsp)),
-            Err(reason) => first_reason = first_reason.or(Some(reason)),
-        }
-    }
-    Err(first_reason.unwrap_or_else(none))
+    let judged = candidates.map(|holding| (holding, holding.usable(freshness, now)));
+    let newest = judged.max_by_key(|(holding, usable)| (usable.is_ok(), holding.certificate.not_before()));
+    let (holding, usable) = newest.ok_or_else(none)?;
+    Ok((holding, usable?))
 }
 
 impl Holding {
+    fn make_ready(&self, ocsp: &HeldOcsp) -> ReadyCredential {
+        ReadyCredential::new(Credential {
+            certificate: self.certificate.clone(),
+            issuers: self.issuers.clone(),
+            ocsp: ocsp.der.clone(),
+            key: Arc::clone(&self.key),
+        })
+    }
+
     /// Whether it can be used at `now`, with the OCSP response that shows it.
     fn usable(&self, freshness: Option<Freshness>, now: UnixMillis) -> Result<&HeldOcsp, Unusable> {
         let certificate = self.certificate.sha256();
@@ -220,6 +219,7 @@ impl Holdings {
                         .map(|snapshot| path::verify(leaf, issuers, snapshot.trust(), profile, now)),
                     ocsp: None,
                     ocsp_problem: None,
+                    ready: OnceLock::new(),
                 });
             }
         }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use kogge_certs::certificate::Certificate;
 use kogge_certs::key::{PublicKey, SignatureScheme, SigningKey};
 use kogge_certs::profile::{self, IssueTerms, Subject};
+use kogge_evidence::signature::Credential;
 use kogge_proto::digest::sha512;
 use kogge_signer::{NewKeyKind, ephemeral};
 
@@ -54,10 +55,11 @@ impl Scene {
         Self { queues: Arc::new(Queues::new(Arc::new(Metrics::new()))), key, certificate }
     }
 
-    fn credential(&self, ocsp: &'static str) -> Credential {
+    fn credential(&self, ocsp: &'static str) -> Arc<ReadyCredential> {
         let key = Arc::clone(&self.key) as Arc<dyn SigningKey>;
         let ocsp = Bytes::from_static(ocsp.as_bytes());
-        Credential { certificate: self.certificate.clone(), issuers: vec![], ocsp, key }
+        let certificate = self.certificate.clone();
+        Arc::new(ReadyCredential::new(Credential { certificate, issuers: vec![], ocsp, key }))
     }
 
     /// A message that waits to be signed; polled by the test's runtime when that gets to it.
