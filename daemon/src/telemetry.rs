@@ -3,18 +3,22 @@
 use std::io::{IsTerminal, stderr};
 use std::panic::PanicHookInfo;
 
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Sets up logging for the whole process; a second call does nothing. From then on a panic is one log line too.
 pub fn init() {
     let wanted = std::env::var("KOGGE_LOG").unwrap_or_default();
     let (filter, complaint) = filter(&wanted);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let filtered = tracing_subscriber::registry().with(filter);
+    let lines = fmt::layer().with_writer(stderr);
     let set_up = if stderr().is_terminal() {
-        builder.with_target(false).finish().try_init()
+        filtered.with(lines.with_target(false)).try_init()
     } else {
-        builder.json().flatten_event(true).finish().try_init()
+        filtered.with(lines.json().flatten_event(true)).try_init()
     };
     if set_up.is_err() {
         return;
@@ -26,13 +30,14 @@ pub fn init() {
 }
 
 /// The filter asked for, or `info` together with what is wrong with it: a typing error must not keep a server from starting.
-fn filter(wanted: &str) -> (EnvFilter, Option<String>) {
+fn filter(wanted: &str) -> (Targets, Option<String>) {
+    let default = || Targets::new().with_default(LEVEL_DEFAULT);
     if wanted.is_empty() {
-        return (EnvFilter::new(LEVEL_DEFAULT), None);
+        return (default(), None);
     }
-    match EnvFilter::try_new(wanted) {
+    match wanted.parse() {
         Ok(filter) => (filter, None),
-        Err(error) => (EnvFilter::new(LEVEL_DEFAULT), Some(error.to_string())),
+        Err(error) => (default(), Some(error.to_string())),
     }
 }
 
@@ -43,7 +48,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     tracing::error!(place, "internal error: {message}");
 }
 
-const LEVEL_DEFAULT: &str = "info";
+const LEVEL_DEFAULT: Level = Level::INFO;
 
 #[cfg(test)]
 mod tests {
