@@ -10,15 +10,16 @@ use std::path::{Path, PathBuf};
 use crate::job::Job;
 use crate::layout::{Layout, parse_body_name};
 use crate::queue::{Queue, Taken};
+use crate::turns::Turns;
 use crate::{AppendError, LogError};
 
 /// Syncs the spooled bodies of the jobs that come in and passes the jobs on. Ends when nobody can send any more.
-pub(crate) fn sync_spooled(jobs: &Queue<Job>, writer: &Queue<Job>) {
+pub(crate) fn sync_spooled(jobs: &Queue<Job>, turns: &Turns) {
     let mut taken = Vec::new();
     while jobs.take(&mut taken, None) == Taken::Jobs {
         for job in taken.drain(..) {
             match job.spooled().map_or(Ok(()), |spooled| sync(&spooled.path, spooled.length)) {
-                Ok(()) => job.hand_to(writer),
+                Ok(()) => turns.leave(job),
                 Err(error) => job.refuse(error),
             }
         }

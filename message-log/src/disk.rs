@@ -25,7 +25,7 @@ pub(crate) trait Disk: Send {
 }
 
 /// A file being written.
-pub(crate) trait DiskFile: Send {
+pub(crate) trait DiskFile: Send + Sync {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes sure that there is space up to `end`, all of it zeros where nothing was written.
     fn allocate(&self, end: u64) -> io::Result<()>;

@@ -1,7 +1,5 @@
 //! A group in the making: which records fit, and their frames.
 
-use std::collections::HashSet;
-
 use kogge_proto::digest::Sha256;
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::log::entry::Kind;
@@ -12,7 +10,7 @@ use crate::bodies::Moved;
 use crate::chain::Chain;
 use crate::index::{Note, Noted};
 use crate::interned::Interned;
-use crate::job::tell;
+use crate::job::Told;
 use crate::layout::{Layout, body_name};
 use crate::prepared::{Prepared, PreparedStamp, Shared};
 use crate::segment::Segment;
@@ -36,11 +34,10 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Calls back, unless that was done before.
-    pub(crate) fn tell(&mut self, outcome: Result<(), AppendError>) {
-        if let Some(acknowledge) = self.acknowledge.take() {
-            tell(acknowledge, outcome.map(|()| self.receipt));
-        }
+    /// What to tell him, unless that was done before.
+    pub(crate) fn told(&mut self, outcome: Result<(), AppendError>) -> Option<Told> {
+        let outcome = outcome.map(|()| self.receipt);
+        self.acknowledge.take().map(|acknowledge| Told { acknowledge, outcome })
     }
 }
 
@@ -56,9 +53,11 @@ pub(crate) struct Draft {
     /// Newest entry that was durable when the draft was begun.
     durable: u64,
     incarnation: Incarnation,
+    is_urgent: bool,
+    /// Somebody waits for the group to be written, and for no more.
+    pub(crate) is_noted: bool,
     /// What the frames add to what the segment holds.
     pub(crate) interned: Interned,
-    requests: HashSet<RequestKey>,
     pub(crate) moved: Vec<Moved>,
     pub(crate) waiting: Vec<Waiting>,
     /// What the index keeps of the entries; offsets count from the segment's beginning.
@@ -75,7 +74,8 @@ impl Draft {
         self.durable = durable.sequence;
         self.incarnation = incarnation;
         self.interned = Interned::default();
-        self.requests.clear();
+        self.is_urgent = false;
+        self.is_noted = false;
         self.moved.clear();
         self.waiting.clear();
         self.notes.clear();
@@ -87,31 +87,20 @@ impl Draft {
 
     /// Whether somebody waits for the group to be durable.
     pub(crate) fn is_urgent(&self) -> bool {
-        self.waiting.iter().any(|waiting| waiting.durability == Durability::Now)
+        self.is_urgent
     }
 
-    /// Whether the group holds a request with this id.
-    pub(crate) fn has_request(&self, key: RequestKey) -> bool {
-        self.requests.contains(&key)
-    }
-
-    /// Adds a message, and before it what it refers to and the segment does not hold yet. Moves a spooled body to its final name.
+    /// Adds a message, and before it what it refers to and the segment does not hold yet. Moves a spooled body to its final name. [`Self::wait`] must follow.
     pub(crate) fn add_message(
         &mut self,
         prepared: Prepared,
         segment: &Segment,
         time: UnixMillis,
         layout: &Layout,
-        acknowledge: Acknowledge,
-    ) {
-        if let Err(error) = self.add_shared(&prepared, segment, time) {
-            return tell(acknowledge, Err(error));
-        }
+    ) -> Result<Waiting, AppendError> {
+        self.add_shared(&prepared, segment, time)?;
         if let Some(spooled) = &prepared.spooled {
-            match Moved::rename(layout, &spooled.path, &body_name(self.chain.next())) {
-                Ok(moved) => self.moved.push(moved),
-                Err(error) => return tell(acknowledge, Err(error)),
-            }
+            self.moved.push(Moved::rename(layout, &spooled.path, &body_name(self.chain.next()))?);
         }
         let Prepared { fixed, names, named, keys, key, durability, .. } = prepared;
         let place =
@@ -124,8 +113,7 @@ impl Draft {
         self.push(segment, time, Noted::Message(keys, key), |out| {
             message_kind(out, &fixed, &names, &material);
         });
-        self.requests.extend(key);
-        self.wait(Effect::Message(key), time, durability, acknowledge);
+        Ok(self.newest(Effect::Message(key), time, durability))
     }
 
     /// Adds what the message refers to and the segment does not hold yet.
@@ -152,23 +140,26 @@ impl Draft {
         Ok(())
     }
 
-    /// Adds a stamp.
-    pub(crate) fn add_stamp(
-        &mut self,
-        stamp: PreparedStamp,
-        segment: &Segment,
-        time: UnixMillis,
-        acknowledge: Acknowledge,
-    ) {
+    /// Adds a stamp. [`Self::wait`] must follow.
+    pub(crate) fn add_stamp(&mut self, stamp: PreparedStamp, segment: &Segment, time: UnixMillis) -> Waiting {
         let PreparedStamp { stored, effect, noted, .. } = stamp;
         self.push_kind(segment, time, noted, Kind::Stamp(stored));
-        self.wait(effect, time, Durability::Now, acknowledge);
+        self.newest(effect, time, Durability::Now)
     }
 
-    /// Takes note of who waits for the entry that was pushed last.
-    fn wait(&mut self, effect: Effect, time: UnixMillis, durability: Durability, acknowledge: Acknowledge) {
+    /// Takes note of who waits for the record that was added last.
+    pub(crate) fn wait(&mut self, waiting: Waiting) {
+        match waiting.durability {
+            Durability::Now => self.is_urgent = true,
+            Durability::WithNext => self.is_noted = true,
+        }
+        self.waiting.push(waiting);
+    }
+
+    /// The entry that was pushed last; nobody waits for it yet.
+    fn newest(&self, effect: Effect, time: UnixMillis, durability: Durability) -> Waiting {
         let receipt = Receipt { sequence: self.chain.sequence, time, incarnation: self.incarnation };
-        self.waiting.push(Waiting { receipt, effect, durability, acknowledge: Some(acknowledge) });
+        Waiting { receipt, effect, durability, acknowledge: None }
     }
 
     fn push_kind(&mut self, segment: &Segment, time: UnixMillis, noted: Noted, kind: Kind) -> u64 {

@@ -7,13 +7,14 @@ use std::sync::mpsc;
 use kogge_proto::wire::log::{Direction, Role};
 
 use crate::failure_tests::{append_at_last, expect_only, is_suspect, open_faulty};
-use crate::faults::Faults;
+use crate::faults::{Faults, FaultyDisk};
 use crate::fixture::*;
 use crate::writer::QUEUE;
 use crate::{AppendError, Durability, MessageLog, NewMessage, Options, Receipt};
 
 const NO_SYNC: Faults = Faults {
     sync: Some(ErrorKind::Other),
+    syncs_left: None,
     space: None,
     write: None,
     sync_dir: None,
@@ -192,4 +193,152 @@ fn a_disk_that_hangs_makes_the_log_refuse_and_never_wait() {
     let accepted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     assert!(accepted >= QUEUE.jobs, "{accepted}");
     assert_eq!(assert_sound(dir.path()).len(), accepted);
+}
+
+/// Appends and says where the outcome will come.
+fn append_beside(
+    log: &MessageLog,
+    message: NewMessage,
+    durability: Durability,
+) -> mpsc::Receiver<Result<Receipt, AppendError>> {
+    let (tell, told) = mpsc::channel();
+    log.append(message, durability, Box::new(move |outcome| drop(tell.send(outcome))));
+    told
+}
+
+/// Waits until the log's thread has begun a sync, which the test has stalled.
+fn wait_until_syncing(disk: &FaultyDisk) {
+    while disk.waiting_syncs() == 0 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_sync_keeps_nobody_from_writing_and_makes_durable_only_what_came_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, disk) = open_faulty(dir.path(), options());
+    let stalled = disk.stall();
+    let first = append_beside(&log, request(1), Durability::Now);
+    wait_until_syncing(&disk);
+    // On this thread, although the sync hangs.
+    let noted = append_beside(&log, request(2), Durability::WithNext).try_recv().unwrap().unwrap();
+    let third = append_beside(&log, request(3), Durability::Now);
+    let segment = std::fs::read(last_segment(dir.path())).unwrap();
+    assert!(segment.windows(8).any(|piece| piece == b"number=2"), "the record stands in the file");
+    assert!(first.try_recv().is_err() && third.try_recv().is_err());
+    disk.set(Faults { syncs_left: Some(1), ..NO_SYNC });
+    drop(stalled);
+    first.recv().unwrap().unwrap();
+    assert!(is_suspect(&third.recv().unwrap().unwrap_err()));
+    disk.lift();
+    assert_eq!(append_when_unsealed(&log, &response(2, noted)), Err(AppendError::Orphaned));
+    append_at_last(&log, 4);
+    log.close();
+    expect_only(dir.path(), &[1, 4]);
+}
+
+#[test]
+fn a_failed_sync_takes_with_it_what_was_written_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, disk) = open_faulty(dir.path(), options());
+    disk.set(NO_SYNC);
+    let stalled = disk.stall();
+    let first = append_beside(&log, request(1), Durability::Now);
+    wait_until_syncing(&disk);
+    let second = append_beside(&log, request(2), Durability::WithNext).recv().unwrap();
+    let third = append_beside(&log, request(3), Durability::Now);
+    drop(stalled);
+    assert!(is_suspect(&first.recv().unwrap().unwrap_err()));
+    let refused = third.recv().unwrap();
+    assert!(is_suspect(&refused.unwrap_err()));
+    disk.lift();
+    assert_eq!(append_when_unsealed(&log, &response(2, second.unwrap())), Err(AppendError::Orphaned));
+    append_at_last(&log, 1);
+    append(&log, request(3)).unwrap();
+    log.close();
+    expect_only(dir.path(), &[1, 3]);
+}
+
+#[test]
+fn a_replay_of_a_request_that_is_being_synced_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, disk) = open_faulty(dir.path(), options());
+    let stalled = disk.stall();
+    let first = append_beside(&log, request(1), Durability::Now);
+    wait_until_syncing(&disk);
+    for durability in [Durability::Now, Durability::WithNext] {
+        let again = append_beside(&log, request(1), durability).recv().unwrap();
+        assert_eq!(again, Err(AppendError::Replayed));
+    }
+    drop(stalled);
+    first.recv().unwrap().unwrap();
+    assert_eq!(append(&log, request(1)), Err(AppendError::Replayed));
+    log.close();
+    expect_only(dir.path(), &[1]);
+}
+
+#[test]
+fn a_write_that_fails_while_a_sync_is_under_way_costs_only_its_own_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, disk) = open_faulty(dir.path(), options());
+    let stalled = disk.stall();
+    let first = append_beside(&log, request(1), Durability::Now);
+    wait_until_syncing(&disk);
+    disk.set(Faults { write: Some((100, ErrorKind::StorageFull)), ..Faults::default() });
+    let second = append_beside(&log, request(2), Durability::WithNext);
+    // Not over what may stand there in part: it waits for the log's thread.
+    disk.lift();
+    let third = append_beside(&log, request(3), Durability::WithNext);
+    assert!(second.try_recv().is_err() && third.try_recv().is_err());
+    drop(stalled);
+    assert_eq!(first.recv().unwrap().map(|receipt| receipt.sequence > 1), Ok(true));
+    assert_eq!(second.recv().unwrap(), Err(AppendError::Full));
+    third.recv().unwrap().unwrap();
+    log.close();
+    expect_only(dir.path(), &[1, 3]);
+}
+
+#[test]
+fn a_callback_on_the_thread_of_who_appends_may_append_and_close() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let (tell, told) = mpsc::channel();
+    let again = log.clone();
+    log.append(
+        request(1),
+        Durability::WithNext,
+        Box::new(move |outcome| {
+            outcome.unwrap();
+            let second = append_beside(&again, request(2), Durability::WithNext);
+            again.close();
+            tell.send(second.recv().unwrap()).unwrap();
+        }),
+    );
+    told.recv().unwrap().unwrap();
+    assert_eq!(append(&log, request(3)), Err(AppendError::Closed));
+    expect_only(dir.path(), &[1, 2]);
+}
+
+#[test]
+fn many_who_append_at_once_lose_nothing_and_are_all_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = MessageLog::open(dir.path(), Options { segment_bytes: 64 * 1024, ..options() }).unwrap().0;
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let log = &log;
+            scope.spawn(move || {
+                for number in (0..60).map(|number| 1000 * thread + number) {
+                    let noted = append_as(log, request(number), Durability::WithNext).unwrap();
+                    append(log, response(number, noted)).unwrap();
+                }
+            });
+        }
+    });
+    log.close();
+    let mut found: Vec<String> =
+        assert_sound(dir.path()).into_iter().map(|found| found.record.request_id).collect();
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), 8 * 60);
+    assert!(std::fs::read_dir(dir.path().join("segments")).unwrap().count() > 2);
 }

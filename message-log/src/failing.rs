@@ -51,7 +51,7 @@ impl Writer {
         match self.segment.roll_back() {
             Ok(()) => {
                 // That was a sync too.
-                self.synced();
+                self.all_synced();
                 self.fail("write", error, false)
             }
             Err(error) => self.seal(format!("a write could not be taken back: {error}")),
@@ -129,8 +129,8 @@ impl Writer {
 
     fn probe_space(&mut self) -> io::Result<()> {
         self.segment.reserve(usize::try_from(AHEAD_BYTES / 4).unwrap_or(usize::MAX))?;
-        self.segment.sync()?;
-        self.synced();
+        self.segment.sync().run()?;
+        self.all_synced();
         Ok(())
     }
 

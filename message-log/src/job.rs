@@ -29,28 +29,36 @@ impl Job {
         }
     }
 
-    /// Puts it into a queue, or refuses it. Never waits.
-    pub(crate) fn hand_to(self, queue: &Queue<Self>) {
+    /// Puts it into a queue, or refuses it; returns whether it is there. Never waits.
+    pub(crate) fn hand_to(self, queue: &Queue<Self>) -> bool {
         let bytes = match &self.work {
             Work::Message(prepared) => prepared.memory(),
             Work::Stamp(stamp) => stamp.encoded_len(),
         };
-        if let Err((refused, job)) = queue.push(self, bytes) {
-            job.refuse(match refused {
-                Refused::Full => AppendError::Busy,
-                Refused::Closed => AppendError::Closed,
-            });
-        }
+        let Err((refused, job)) = queue.push(self, bytes) else { return true };
+        job.refuse(match refused {
+            Refused::Full => AppendError::Busy,
+            Refused::Closed => AppendError::Closed,
+        });
+        false
     }
 
     pub(crate) fn refuse(self, error: AppendError) {
-        tell(self.acknowledge, Err(error));
+        Told { acknowledge: self.acknowledge, outcome: Err(error) }.call();
     }
 }
 
-/// Calls back; a panic there is the owner's bug and must not stop the log.
-pub(crate) fn tell(acknowledge: Acknowledge, outcome: Result<Receipt, AppendError>) {
-    if catch_unwind(AssertUnwindSafe(|| acknowledge(outcome))).is_err() {
-        tracing::error!("a callback of the message log panicked");
+/// Whom to tell what.
+pub(crate) struct Told {
+    pub(crate) acknowledge: Acknowledge,
+    pub(crate) outcome: Result<Receipt, AppendError>,
+}
+
+impl Told {
+    /// Calls back; a panic there is the owner's bug and must not stop the log.
+    pub(crate) fn call(self) {
+        if catch_unwind(AssertUnwindSafe(|| (self.acknowledge)(self.outcome))).is_err() {
+            tracing::error!("a callback of the message log panicked");
+        }
     }
 }

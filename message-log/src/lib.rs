@@ -4,6 +4,8 @@
 //! `spool/` (bodies on their way in; emptied when the log opens), `index/` (sled; rebuilt whenever it is missing, damaged or disagrees),
 //! `acknowledged` (a note of an entry that was), `lock`. The format of a segment is in `proto/schema/log.proto`.
 //!
+//! Whoever appends writes, if nobody else does just then; one thread syncs, and does all that takes longer than a write.
+//!
 //! Invariants:
 //! - acknowledged ⇒ frame and body synced, and every earlier frame too; acknowledged as [`Durability::WithNext`] ⇒ frame written, and every earlier one;
 //! - a record that follows another is never there without it;
@@ -33,6 +35,7 @@ mod live;
 mod log;
 mod lookup;
 mod message;
+mod next_segment;
 mod prepared;
 mod queue;
 mod read;
@@ -44,6 +47,7 @@ mod scan;
 mod segment;
 mod stamps;
 mod stored;
+mod turns;
 mod unstamped;
 mod waiting;
 mod window;

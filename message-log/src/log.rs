@@ -13,12 +13,13 @@ use kogge_proto::wire::log::StampRecord;
 use crate::bodies;
 use crate::disk::{Disk, RealDisk};
 use crate::index::{Indexer, LogIndex};
-use crate::job::{Job, Work, tell};
+use crate::job::{Job, Told, Work};
 use crate::layout::Layout;
 use crate::live::{Durable, Live, Mark, locked};
 use crate::prepared::Prepared;
 use crate::queue::{Limits, Queue};
 use crate::recovery::{Recovered, recover};
+use crate::turns::Turns;
 use crate::window::RequestKey;
 use crate::writer::{QUEUE, Writer};
 use crate::{Acknowledge, Durability, LogError, NewMessage, Options, Reader, Recovery, State};
@@ -66,20 +67,21 @@ impl MessageLog {
         self.inner.spool.clone()
     }
 
-    /// Hands a message to the writer; `acknowledge` is called once it is as durable as asked for, or was refused. Never blocks: while as many records wait as
-    /// may, it is refused as [`crate::AppendError::Busy`].
+    /// Appends a message; `acknowledge` is called once it is as durable as asked for, or was refused. Never waits for a sync or for another thread: at most, what is to be
+    /// written at once is written on this thread, with one call into the operating system's cache. While as many records wait as may, it is refused as
+    /// [`crate::AppendError::Busy`].
     pub fn append(&self, message: NewMessage, durability: Durability, acknowledge: Acknowledge) {
         match Prepared::new(message, durability) {
             Ok(prepared) => {
                 self.inner.send(Job { work: Work::Message(Box::new(prepared)), acknowledge });
             }
-            Err(error) => tell(acknowledge, Err(error)),
+            Err(error) => Told { acknowledge, outcome: Err(error) }.call(),
         }
     }
 
     /// Hands a timestamp batch to the writer. It must build on [`MessageLog::last_root`] and cover only records that wait for a stamp.
     pub fn append_stamp(&self, stamp: StampRecord, acknowledge: Acknowledge) {
-        self.inner.send(Job { work: Work::Stamp(stamp), acknowledge });
+        self.inner.queues.turns.leave(Job { work: Work::Stamp(stamp), acknowledge });
     }
 
     /// Whether a provider-side request with this request id was appended within the replay window. The append itself refuses a replay
@@ -136,15 +138,15 @@ impl MessageLog {
 struct Queues {
     /// For records whose bodies have to be synced first.
     bodies: Queue<Job>,
-    writer: Queue<Job>,
+    turns: Turns,
 }
 
-/// Lets nothing more into a queue behind which nobody is any more.
-struct Abandon<'a>(&'a Queue<Job>);
+/// Lets nothing more in where nobody works any more.
+struct Abandon<F: Fn()>(F);
 
-impl Drop for Abandon<'_> {
+impl<F: Fn()> Drop for Abandon<F> {
     fn drop(&mut self) {
-        self.0.abandon();
+        (self.0)();
     }
 }
 
@@ -177,31 +179,32 @@ impl Inner {
             index: LogIndex::new(layout.clone(), options.index_cache_bytes, index, unindexed),
         });
         let lock = Arc::new(lock);
-        let queues = Arc::new(Queues { bodies: Queue::new(BODIES_QUEUE), writer: Queue::new(QUEUE) });
+        // One pending wake-up says as much as many.
+        let (wake, woken) = sync_channel(1);
+        let indexer = Indexer::new(layout.clone(), options.clone(), live.clone());
+        let clock = options.clock;
+        let writer = Writer::new(layout.clone(), options, disk, live.clone(), wake, (segment, chain));
+        let queues = Arc::new(Queues { bodies: Queue::new(BODIES_QUEUE), turns: Turns::new(QUEUE, writer) });
         let inner = Self {
             spool: Arc::from(layout.spool()),
-            layout: layout.clone(),
-            clock: options.clock,
-            live: live.clone(),
+            layout,
+            clock,
+            live,
             queues: queues.clone(),
             threads: Mutex::new(Vec::new()),
             lock: Mutex::new(Some(lock.clone())),
         };
-        // One pending wake-up says as much as many.
-        let (wake, woken) = sync_channel(1);
-        let indexer = Indexer::new(layout.clone(), options.clone(), live.clone());
         inner.spawn("log-index", lock.clone(), move || indexer.run(&woken))?;
-        let writer = Writer::new(layout, options, disk, live, wake, (segment, chain));
         let writers = queues.clone();
         inner.spawn("log-writer", lock.clone(), move || {
-            let _abandon = Abandon(&writers.writer);
-            writer.run(&writers.writer);
+            let _abandon = Abandon(|| writers.turns.abandon());
+            writers.turns.run();
         })?;
         inner.spawn("log-bodies", lock, move || {
-            let _abandon = Abandon(&queues.bodies);
-            bodies::sync_spooled(&queues.bodies, &queues.writer);
+            let _abandon = Abandon(|| queues.bodies.abandon());
+            bodies::sync_spooled(&queues.bodies, &queues.turns);
             // Now nothing comes from here any more.
-            queues.writer.close();
+            queues.turns.close();
         })?;
         Ok(inner)
     }
@@ -218,14 +221,24 @@ impl Inner {
                 work();
                 drop(lock);
             })
-            .map_err(LogError::io("start a thread for", self.layout.root()))?;
+            .map_err(|error| {
+                // Nobody takes what is appended, and the other threads end.
+                self.queues.turns.abandon();
+                LogError::io("start a thread for", self.layout.root())(error)
+            })?;
         locked(&self.threads).push(handle);
         Ok(())
     }
 
     fn send(&self, job: Job) {
-        let queue = if job.spooled().is_some() { &self.queues.bodies } else { &self.queues.writer };
-        job.hand_to(queue);
+        let Queues { bodies, turns } = self.queues.as_ref();
+        if job.spooled().is_some() {
+            if job.hand_to(bodies) {
+                bodies.call();
+            }
+        } else if turns.append(job) {
+            turns.call();
+        }
     }
 
     fn close(&self) {

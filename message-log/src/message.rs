@@ -87,8 +87,7 @@ pub struct Receipt {
     pub incarnation: Incarnation,
 }
 
-/// What is called once a record is acknowledged, or was refused. Runs on the log's own threads, or on the caller's if it is refused at once:
-/// must not block.
+/// What is called once a record is acknowledged, or was refused. Runs on the log's own threads, or on that of anybody who appends: must not block.
 pub type Acknowledge = Box<dyn FnOnce(Result<Receipt, AppendError>) + Send>;
 
 /// Whether the log takes records.

@@ -1,12 +1,11 @@
 //! The way into the log: a bounded queue that is emptied in one go.
 //!
-//! Putting something in never waits: what finds the queue full is handed back. The thread behind it takes all that is there with one lock and is woken once for a
-//! whole group, for it only has to be woken when it sleeps. Measured against `std::sync::mpsc` with 32 threads that append and wait: see
-//! `examples/append.rs`.
+//! Putting something in never waits: what finds the queue full is handed back. Putting something in and calling the thread behind it are two steps, so that it is woken once
+//! for a whole group, and not at all for what others take out again. It only has to be woken when it sleeps.
 
 use std::mem::swap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::live::locked;
 
@@ -31,8 +30,18 @@ struct State<T> {
     jobs: Vec<T>,
     bytes: usize,
     is_closed: bool,
-    /// The thread behind the queue sleeps.
-    is_awaited: bool,
+    /// The thread behind the queue is to come, although there may be no job.
+    is_called: bool,
+    sleep: Sleep,
+}
+
+/// What the thread behind the queue does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sleep {
+    Awake,
+    /// It comes by itself when its time is over.
+    ForATime,
+    UntilCalled,
 }
 
 /// Why a job was not let in.
@@ -45,6 +54,7 @@ pub(crate) enum Refused {
 /// What waiting for jobs came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Taken {
+    /// There are some, or it was called.
     Jobs,
     /// The time is over, and there are none.
     Timeout,
@@ -54,11 +64,12 @@ pub(crate) enum Taken {
 
 impl<T> Queue<T> {
     pub(crate) fn new(limits: Limits) -> Self {
-        let state = State { jobs: Vec::new(), bytes: 0, is_closed: false, is_awaited: false };
+        let state =
+            State { jobs: Vec::new(), bytes: 0, is_closed: false, is_called: false, sleep: Sleep::Awake };
         Self { limits, state: Mutex::new(state), arrived: Condvar::new() }
     }
 
-    /// Puts a job in that holds `bytes`; hands it back if it is not let in. An empty queue takes a job of any size.
+    /// Puts a job in that holds `bytes`; hands it back if it is not let in. An empty queue takes a job of any size. Wakes nobody.
     pub(crate) fn push(&self, job: T, bytes: usize) -> Result<(), (Refused, T)> {
         let mut state = locked(&self.state);
         if state.is_closed {
@@ -70,45 +81,68 @@ impl<T> Queue<T> {
         }
         state.bytes = sum;
         state.jobs.push(job);
-        let must_wake = std::mem::take(&mut state.is_awaited);
-        drop(state);
-        if must_wake {
-            self.arrived.notify_one();
-        }
         Ok(())
     }
 
-    /// Waits until there is something, and puts all of it into `jobs`, which must be empty; its space is used for those to come.
+    /// Has the thread behind the queue come.
+    pub(crate) fn call(&self) {
+        self.wake(|sleep| sleep != Sleep::Awake);
+    }
+
+    /// Has the thread behind the queue come, unless it will by itself before long.
+    pub(crate) fn call_before_long(&self) {
+        self.wake(|sleep| sleep == Sleep::UntilCalled);
+    }
+
+    fn wake(&self, must_wake: impl FnOnce(Sleep) -> bool) {
+        let mut state = locked(&self.state);
+        if must_wake(state.sleep) {
+            state.is_called = true;
+            // It is woken once.
+            state.sleep = Sleep::Awake;
+            drop(state);
+            self.arrived.notify_one();
+        } else if state.sleep == Sleep::Awake {
+            state.is_called = true;
+        }
+    }
+
+    /// Puts all that is there into `jobs`, which must be empty; returns whether there is any.
+    pub(crate) fn take_at_once(&self, jobs: &mut Vec<T>) -> bool {
+        let mut state = locked(&self.state);
+        state.bytes = 0;
+        swap(&mut state.jobs, jobs);
+        !jobs.is_empty()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        locked(&self.state).jobs.is_empty()
+    }
+
+    /// Waits until there is something or somebody calls, and puts all that is there into `jobs`, which must be empty; its space is used for those to come.
     pub(crate) fn take(&self, jobs: &mut Vec<T>, until: Option<Instant>) -> Taken {
         let mut state = locked(&self.state);
-        while state.jobs.is_empty() {
+        while state.jobs.is_empty() && !state.is_called {
             if state.is_closed {
                 return Taken::Closed;
             }
-            state.is_awaited = true;
-            match self.sleep(state, until) {
-                Ok(woken) => state = woken,
-                Err(()) => return Taken::Timeout,
+            let rest = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if rest == Some(Duration::ZERO) {
+                return Taken::Timeout;
             }
+            state.sleep = if rest.is_some() { Sleep::ForATime } else { Sleep::UntilCalled };
+            state = match rest {
+                Some(rest) => {
+                    self.arrived.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+            state.sleep = Sleep::Awake;
         }
+        state.is_called = false;
         state.bytes = 0;
         swap(&mut state.jobs, jobs);
         Taken::Jobs
-    }
-
-    fn sleep<'a>(
-        &self,
-        state: MutexGuard<'a, State<T>>,
-        until: Option<Instant>,
-    ) -> Result<MutexGuard<'a, State<T>>, ()> {
-        let Some(until) = until else {
-            return Ok(self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner));
-        };
-        let rest = until.saturating_duration_since(Instant::now());
-        if rest.is_zero() {
-            return Err(());
-        }
-        Ok(self.arrived.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0)
     }
 
     /// Lets nothing more in. What is there already can still be taken.
@@ -131,7 +165,6 @@ impl<T> Queue<T> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
 
@@ -182,7 +215,10 @@ mod tests {
             Taken::Timeout
         );
         std::thread::scope(|scope| {
-            scope.spawn(|| queue.push(7, 1).unwrap());
+            scope.spawn(|| {
+                queue.push(7, 1).unwrap();
+                queue.call();
+            });
             let mut jobs = Vec::new();
             assert_eq!(queue.take(&mut jobs, None), Taken::Jobs);
             assert_eq!(jobs, [7]);

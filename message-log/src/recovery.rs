@@ -24,13 +24,14 @@ use crate::frame::Mask;
 use crate::index::{MemoryIndex, Note, Recent, SEALED_WAITING_MAX, StampSpan, Summary};
 use crate::interned::Interned;
 use crate::layout::{Layout, segment_name};
+use crate::next_segment::{self, Previous};
 use crate::read::SegmentReader;
 use crate::resolve::read_entry;
 use crate::scan::{Bound, Item, Manner, Scan, Start, Step, read_start, suspect_note};
 use crate::segment::Segment;
 use crate::unstamped::Unstamped;
 use crate::window::{ReplayWindow, RequestKey};
-use crate::writer::{Previous, start_segment};
+
 use crate::{Damage, LogError, Options};
 
 /// What opening a log found and did; for the operator.
@@ -76,7 +77,7 @@ pub(crate) fn recover(layout: &Layout, options: &Options, disk: &dyn Disk) -> Re
     let (segment, chain) = match segment {
         Some(segment) => (segment, walk.chain),
         None => {
-            let (segment, chain) = start_segment(disk, layout, options, Chain::EMPTY, Previous::NONE)
+            let (segment, chain) = next_segment::start(disk, layout, options, Chain::EMPTY, Previous::NONE)
                 .map_err(LogError::io("create", &layout.segment(1)))?;
             walk.index = MemoryIndex::new(segment.number, chain.sequence);
             walk.index.reach(chain, segment.tail);

@@ -1,6 +1,7 @@
 //! The segment being written: one file with space ahead of the frames.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFile, write_zeros};
 use crate::error::is_full;
@@ -24,7 +25,7 @@ const ZEROED_BYTES: u64 = 256 * 1024;
 /// The segment that takes the next frames. Its file is `[frames ‖ zeros]`.
 pub(crate) struct Segment {
     pub(crate) number: u64,
-    file: Box<dyn DiskFile>,
+    file: Arc<dyn DiskFile>,
     /// Where the next frame goes.
     pub(crate) tail: u64,
     /// Everything before this is synced.
@@ -54,7 +55,7 @@ impl Segment {
         mask: Mask,
         bytes_max: u64,
     ) -> io::Result<Self> {
-        let file = disk.create(&layout.segment(number))?;
+        let file: Arc<dyn DiskFile> = Arc::from(disk.create(&layout.segment(number))?);
         let interned = Interned::default();
         let reserved = AHEAD_BYTES.min(bytes_max);
         file.allocate(reserved)?;
@@ -94,7 +95,7 @@ impl Segment {
         (interned, mask): (Interned, Mask),
         bytes_max: u64,
     ) -> io::Result<Self> {
-        let file = disk.open(&layout.segment(number))?;
+        let file: Arc<dyn DiskFile> = Arc::from(disk.open(&layout.segment(number))?);
         let reserved = file.length()?;
         // What a process wrote that was killed before it could sync is there, but would not survive a power cut: and from here on it counts.
         file.sync()?;
@@ -118,6 +119,11 @@ impl Segment {
         self.tail.saturating_add(length as u64) <= self.bytes_max
     }
 
+    /// Whether there is space for `length` more bytes already.
+    pub(crate) fn has_space(&self, length: usize) -> bool {
+        self.tail.saturating_add(length as u64) <= self.reserved.min(self.bytes_max)
+    }
+
     /// Makes sure that there is space for `length` bytes after the tail, so that writing them cannot fail for lack of it.
     pub(crate) fn reserve(&mut self, length: usize) -> io::Result<()> {
         let needed = self.tail.saturating_add(length as u64);
@@ -134,8 +140,11 @@ impl Segment {
         Ok(())
     }
 
-    /// Fills some of the reserved space with zeros, if that makes the next syncs faster. The next sync makes them durable too.
-    pub(crate) fn zero_ahead(&mut self) -> io::Result<()> {
+    /// Reserves more space when little is left, and fills some of it with zeros, if that makes the next syncs faster. The next sync makes both durable.
+    pub(crate) fn prepare_ahead(&mut self) -> io::Result<()> {
+        if self.reserved.saturating_sub(self.tail) < AHEAD_BYTES / 4 && self.reserved < self.bytes_max {
+            self.reserve(usize::try_from(self.reserved - self.tail + 1).unwrap_or_default())?;
+        }
         let is_enough = self.zeroed.saturating_sub(self.tail) >= ZEROED_BYTES / 4;
         if is_enough || self.group_bytes >= SMALL_GROUP_BYTES {
             return Ok(());
@@ -146,11 +155,16 @@ impl Segment {
         Ok(())
     }
 
-    /// The frames of a group, of this length, stand at the tail.
+    /// Frames of this length stand at the tail.
     pub(crate) fn advance(&mut self, length: usize) {
         self.tail += length as u64;
         self.zeroed = self.zeroed.max(self.tail);
-        self.group_bytes = (7 * self.group_bytes + length as u64) / 8;
+    }
+
+    /// What stands before `end` is durable.
+    pub(crate) fn is_synced(&mut self, end: u64) {
+        self.group_bytes = (7 * self.group_bytes + end.saturating_sub(self.synced)) / 8;
+        self.synced = end;
     }
 
     /// Writes frames at the tail without moving it.
@@ -158,9 +172,9 @@ impl Segment {
         self.file.write_at(frames, self.tail)
     }
 
-    /// Makes what was written durable.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync()
+    /// How to make durable what was written; may be run beside further writes.
+    pub(crate) fn sync(&self) -> Sync {
+        Sync(self.file.clone())
     }
 
     /// Takes back whatever was written after the tail, and makes that durable.
@@ -169,5 +183,16 @@ impl Segment {
         self.reserved = self.tail;
         self.zeroed = self.tail;
         self.file.sync()
+    }
+}
+
+/// A sync to be run.
+#[must_use]
+pub(crate) struct Sync(Arc<dyn DiskFile>);
+
+impl Sync {
+    /// Makes durable what was written before. Takes as long as the disk does.
+    pub(crate) fn run(&self) -> io::Result<()> {
+        self.0.sync()
     }
 }

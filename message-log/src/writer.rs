@@ -1,4 +1,4 @@
-//! The one thread that writes: takes all that is queued, writes it as one group, syncs if somebody waits for that, acknowledges.
+//! Writing: takes what is queued, writes it as one group, syncs if somebody waits for that, acknowledges. On whose thread: see [`crate::turns`].
 //!
 //! The log has two ends: up to the *written* one there are frames in the file, up to the *durable* one they are synced. Everything that others go by (readers, the
 //! index, stamps, `durable_sequence`) goes by the durable end.
@@ -20,32 +20,30 @@
 //!   disk takes neither the note nor a new segment and the process dies, the next start may find refused frames intact and keep them: a log may hold
 //!   records of exchanges that did not happen, never miss one that did.
 
+use std::collections::HashSet;
 use std::io;
-use std::mem::take;
+use std::mem::{swap, take};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use kogge_proto::digest::Sha256;
-use kogge_proto::wire::log::entry::Kind;
-use kogge_proto::wire::log::{Entry, SegmentStart, StampRecord};
-use prost::Message;
+use kogge_proto::wire::log::StampRecord;
 
 use crate::bodies::Moved;
 use crate::chain::Chain;
 use crate::disk::Disk;
 use crate::draft::{Draft, Effect, Waiting};
 use crate::failing::Health;
-use crate::frame::Mask;
 use crate::incarnation::Incarnations;
 use crate::index::Note;
-use crate::job::{Job, Work, tell};
+use crate::job::{Job, Told, Work};
 use crate::layout::Layout;
 use crate::live::{Live, Mark, locked};
+use crate::next_segment::{self, Previous};
 use crate::prepared::{Prepared, PreparedStamp};
-use crate::queue::{Limits, Queue, Taken};
-use crate::scan::FORMAT;
-use crate::segment::Segment;
+use crate::queue::Limits;
+use crate::segment::{Segment, Sync};
+use crate::window::RequestKey;
 use crate::{Acknowledge, AppendError, Durability, Options};
 
 /// What may wait for the writer: more records than there are exchanges at once, or what a slow disk writes within a second.
@@ -54,13 +52,16 @@ pub(crate) const QUEUE: Limits = Limits { jobs: 4096, bytes: 32 * 1024 * 1024 };
 /// A group is closed at this size: what a slow disk writes within a few tens of milliseconds.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Records that whoever appends may write while a sync is under way; more stay in the queue, so that what a disk that hangs costs in memory is bounded.
+const UNSYNCED_MAX: usize = 1024;
+
 /// Within this time a record becomes durable that was acknowledged as [`Durability::WithNext`].
 pub const SYNC_WITHIN: Duration = Duration::from_millis(50);
 
 /// How often a log that does not take records tries again by itself.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The writer's state; owned by its thread.
+/// The writer's state; whose turn it is has it, see [`crate::turns`].
 pub(crate) struct Writer {
     pub(crate) layout: Layout,
     pub(crate) options: Options,
@@ -73,20 +74,43 @@ pub(crate) struct Writer {
     pub(crate) chain: Chain,
     /// The durable end.
     pub(crate) durable: Chain,
-    pub(crate) unsynced: Unsynced,
+    unsynced: Unsynced,
+    /// What the sync under way, or the next, is about. Empty but while it is under way.
+    syncing: Unsynced,
+    /// The written end and where its frame ends, when that sync began.
+    syncing_end: (Chain, u64),
+    /// Provider-side requests that are not durable yet.
+    requests: HashSet<RequestKey>,
     pub(crate) incarnations: Incarnations,
     pub(crate) health: Health,
     pub(crate) draft: Draft,
+    /// Jobs that whoever appends cannot do, oldest first.
+    left: Vec<Job>,
+    /// A write of whoever appends failed: what the draft holds may stand in the file in part.
+    failed: Option<io::Error>,
+    /// Whom to tell what, once the writer is given back.
+    told: Vec<Told>,
 }
 
 /// What lies between the durable end and the written one.
 #[derive(Default)]
-pub(crate) struct Unsynced {
+struct Unsynced {
     waiting: Vec<Waiting>,
     moved: Vec<Moved>,
     notes: Vec<Note>,
+    /// Somebody waits for it.
+    is_urgent: bool,
     /// When it has to be synced at the latest.
     due: Option<Instant>,
+}
+
+/// What is left to do after jobs were taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Left {
+    /// A sync, before long.
+    SyncWithin,
+    /// What the log's thread is to be called for.
+    Call,
 }
 
 impl Writer {
@@ -113,88 +137,143 @@ impl Writer {
             chain,
             durable: chain,
             unsynced: Unsynced::default(),
+            syncing: Unsynced::default(),
+            syncing_end: (chain, 0),
+            requests: HashSet::new(),
             incarnations,
             health: Health::Sound,
+            left: Vec::new(),
+            failed: None,
+            told: Vec::new(),
         }
     }
 
-    /// Works until nobody can send any more.
-    pub(crate) fn run(mut self, queue: &Queue<Job>) {
-        let mut jobs = Vec::new();
-        loop {
-            let retry = (!self.health.is_sound()).then(|| Instant::now() + RETRY);
-            let until = self.unsynced.due.into_iter().chain(retry).min();
-            match queue.take(&mut jobs, until) {
-                Taken::Jobs => self.group(&mut jobs),
-                Taken::Timeout => {
-                    self.sync_if_due();
-                    self.try_to_recover();
-                }
-                Taken::Closed => return self.sync(),
+    /// Whether whoever appends may take jobs.
+    pub(crate) fn is_open(&self) -> bool {
+        let unsynced = self.draft.waiting.len() + self.unsynced.waiting.len();
+        self.health.is_sound() && self.failed.is_none() && self.left.is_empty() && unsynced < UNSYNCED_MAX
+    }
+
+    /// Takes the jobs on the thread of whoever appends, as far as that needs no more of the disk than one write into space that is there; leaves the others for the
+    /// log's thread. Only while [`Self::is_open`].
+    pub(crate) fn take_at_once(&mut self, jobs: &mut Vec<Job>) -> Left {
+        let mut jobs = jobs.drain(..);
+        for job in jobs.by_ref() {
+            if let Err(job) = self.try_take(job) {
+                self.left.push(job);
+                break;
             }
-            self.zero_ahead();
+        }
+        self.left.extend(jobs);
+        // Who waits for a sync waits for the write as well: that is left to the log's thread, with all that come until then.
+        if self.draft.is_noted
+            && let Err(error) = self.segment.write(&self.draft.frames)
+        {
+            self.failed = Some(error);
+        } else if self.draft.is_noted {
+            self.written();
+        }
+        let is_urgent = self.draft.is_urgent() || self.unsynced.is_urgent;
+        if is_urgent || self.failed.is_some() || !self.left.is_empty() {
+            Left::Call
+        } else {
+            Left::SyncWithin
         }
     }
 
-    /// Takes the jobs as one group, as far as they fit into one.
-    fn group(&mut self, jobs: &mut Vec<Job>) {
-        for job in jobs.drain(..) {
+    fn try_take(&mut self, job: Job) -> Result<(), Job> {
+        match job.work {
+            Work::Message(prepared) if prepared.spooled.is_none() => {
+                let needed = self.bytes_needed(&prepared);
+                if !self.segment.has_space(self.draft.frames.len() + needed) {
+                    return Err(Job { work: Work::Message(prepared), ..job });
+                }
+                let admitted = self.admit(*prepared, |_| Ok(()));
+                self.wait(admitted, job.acknowledge);
+                Ok(())
+            }
+            work => Err(Job { work, ..job }),
+        }
+    }
+
+    /// Takes what was left and the jobs, and writes them; on the log's thread.
+    pub(crate) fn take_all(&mut self, jobs: &mut Vec<Job>) {
+        if let Some(error) = self.failed.take() {
+            let error = self.take_back(&error);
+            self.refuse_draft(&error);
+        }
+        for job in take(&mut self.left).into_iter().chain(jobs.drain(..)) {
             self.take(job);
             if self.draft.frames.len() >= GROUP_BYTES_MAX {
                 self.commit();
+                self.sync_if_due();
             }
         }
         self.commit();
-        self.sync_if_due();
     }
 
     fn take(&mut self, job: Job) {
         self.leave_seal();
-        if let Some(error) = self.health.refusal() {
-            return job.refuse(error);
-        }
-        match job.work {
-            Work::Message(prepared) => self.take_message(*prepared, job.acknowledge),
-            Work::Stamp(stamp) => self.take_stamp(stamp, job.acknowledge),
-        }
+        let admitted = match (self.health.refusal(), job.work) {
+            (Some(error), _) => Err(error),
+            (None, Work::Message(prepared)) => {
+                let needed = self.bytes_needed(&prepared);
+                self.admit(*prepared, |writer| writer.make_room(needed))
+            }
+            (None, Work::Stamp(stamp)) => self.admit_stamp(stamp),
+        };
+        self.wait(admitted, job.acknowledge);
     }
 
-    fn take_message(&mut self, prepared: Prepared, acknowledge: Acknowledge) {
+    fn bytes_needed(&self, prepared: &Prepared) -> usize {
+        prepared.bytes(|shared| shared.place([&self.segment.interned, &self.draft.interned]).is_some())
+    }
+
+    /// Adds the message to the draft, after `make_room` saw to it that it fits.
+    fn admit(
+        &mut self,
+        prepared: Prepared,
+        make_room: impl FnOnce(&mut Self) -> Result<(), AppendError>,
+    ) -> Result<Waiting, AppendError> {
         let time = (self.options.clock)();
         let is_replay = prepared
             .key
-            .is_some_and(|key| self.draft.has_request(key) || locked(&self.live.window).contains(key, time));
+            .is_some_and(|key| self.requests.contains(&key) || locked(&self.live.window).contains(key, time));
         if is_replay {
-            return tell(acknowledge, Err(AppendError::Replayed));
+            return Err(AppendError::Replayed);
         }
-        let needed =
-            prepared.bytes(|shared| shared.place([&self.segment.interned, &self.draft.interned]).is_some());
-        if let Err(error) = self.make_room(needed) {
-            return tell(acknowledge, Err(error));
-        }
+        make_room(self)?;
         // After room was made: the log may have lost what this follows just then.
         let is_orphaned = prepared
             .follows
             .is_some_and(|receipt| self.incarnations.is_lost(receipt.incarnation, receipt.sequence));
         if is_orphaned {
-            return tell(acknowledge, Err(AppendError::Orphaned));
+            return Err(AppendError::Orphaned);
         }
-        self.draft.add_message(prepared, &self.segment, time, &self.layout, acknowledge);
+        let key = prepared.key;
+        let waiting = self.draft.add_message(prepared, &self.segment, time, &self.layout)?;
+        self.requests.extend(key);
+        Ok(waiting)
     }
 
-    fn take_stamp(&mut self, stamp: StampRecord, acknowledge: Acknowledge) {
+    fn admit_stamp(&mut self, stamp: StampRecord) -> Result<Waiting, AppendError> {
         // A stamp is checked against what is durable, so that two in one group cannot build on the same root.
         self.commit();
         self.sync();
         if let Some(error) = self.health.refusal() {
-            return tell(acknowledge, Err(error));
+            return Err(error);
         }
-        let checked = locked(&self.live.unstamped).check(&stamp).map_err(AppendError::Unfit);
-        let prepared = checked.and_then(|()| PreparedStamp::new(stamp));
-        let placed = prepared.and_then(|stamp| self.make_room(stamp.bytes()).map(|()| stamp));
-        match placed {
-            Ok(stamp) => self.draft.add_stamp(stamp, &self.segment, (self.options.clock)(), acknowledge),
-            Err(error) => tell(acknowledge, Err(error)),
+        locked(&self.live.unstamped).check(&stamp).map_err(AppendError::Unfit)?;
+        let prepared = PreparedStamp::new(stamp)?;
+        self.make_room(prepared.bytes())?;
+        Ok(self.draft.add_stamp(prepared, &self.segment, (self.options.clock)()))
+    }
+
+    /// The record that was added last has somebody who waits for it; or he is told why there is none.
+    fn wait(&mut self, admitted: Result<Waiting, AppendError>, acknowledge: Acknowledge) {
+        match admitted {
+            Ok(waiting) => self.draft.wait(Waiting { acknowledge: Some(acknowledge), ..waiting }),
+            Err(error) => self.told.push(Told { acknowledge, outcome: Err(error) }),
         }
     }
 
@@ -212,111 +291,148 @@ impl Writer {
         self.start_segment(false).map_err(|error| self.fail("start a segment", &error, true))
     }
 
-    /// Writes the draft, and makes it durable if somebody waits for that.
+    /// Writes the draft.
     fn commit(&mut self) {
-        let mut draft = take(&mut self.draft);
-        if !draft.is_empty() {
-            match self.write(&draft) {
-                Ok(()) => {
-                    let is_urgent = draft.is_urgent();
-                    self.written(&mut draft);
-                    if is_urgent {
-                        self.sync();
-                    }
-                }
-                Err(error) => {
-                    draft.moved.drain(..).for_each(Moved::give_back);
-                    refuse(draft.waiting.drain(..), &error);
-                }
-            }
+        if self.draft.is_empty() {
+            return self.begin_draft();
         }
-        // Its buffers serve the next group.
-        self.draft = draft;
-        self.begin_draft();
+        match self.write() {
+            Ok(()) => self.written(),
+            Err(error) => self.refuse_draft(&error),
+        }
     }
 
-    fn write(&mut self, draft: &Draft) -> Result<(), AppendError> {
+    fn write(&mut self) -> Result<(), AppendError> {
         self.segment
-            .reserve(draft.frames.len())
+            .reserve(self.draft.frames.len())
             .map_err(|error| self.fail("reserve space", &error, false))?;
-        if !draft.moved.is_empty() {
+        if !self.draft.moved.is_empty() {
             // A crash after this leaves bodies without a record.
             let synced = self.disk.sync_dir(&self.layout.bodies());
             synced.map_err(|error| self.fail("sync the directory of bodies", &error, false))?;
         }
         // A crash after this may leave the frames whole, torn or not at all; nobody was told of them.
-        self.segment.write(&draft.frames).map_err(|error| self.take_back(&error))
+        self.segment.write(&self.draft.frames).map_err(|error| self.take_back(&error))
     }
 
     /// The draft's frames stand in the file: acknowledges those who wait for no more.
-    fn written(&mut self, draft: &mut Draft) {
-        self.unsynced.notes.append(&mut draft.notes);
-        self.segment.advance(draft.frames.len());
-        self.segment.interned.absorb(&mut draft.interned);
+    fn written(&mut self) {
+        let Self { draft, unsynced, segment, told, live, .. } = self;
+        unsynced.notes.append(&mut draft.notes);
+        unsynced.moved.append(&mut draft.moved);
+        unsynced.is_urgent |= draft.is_urgent();
+        segment.advance(draft.frames.len());
+        segment.interned.absorb(&mut draft.interned);
         self.chain = draft.chain;
-        self.recovered();
-        self.unsynced.moved.append(&mut draft.moved);
         for mut waiting in draft.waiting.drain(..) {
             if waiting.durability == Durability::WithNext {
                 // Remembered from now on, also if the record is lost: its request may have been passed on by then.
                 if let Effect::Message(Some(key)) = waiting.effect {
-                    locked(&self.live.window).insert(key, waiting.receipt.time, waiting.receipt.time);
+                    locked(&live.window).insert(key, waiting.receipt.time, waiting.receipt.time);
                 }
-                self.unsynced.due.get_or_insert_with(|| Instant::now() + SYNC_WITHIN);
-                waiting.tell(Ok(()));
+                unsynced.due.get_or_insert_with(|| Instant::now() + SYNC_WITHIN);
+                told.extend(waiting.told(Ok(())));
             }
-            self.unsynced.waiting.push(waiting);
+            unsynced.waiting.push(waiting);
+        }
+        self.recovered();
+        self.begin_draft();
+    }
+
+    /// What the draft holds is not written.
+    fn refuse_draft(&mut self, error: &AppendError) {
+        self.draft.moved.drain(..).for_each(Moved::give_back);
+        let waiting = take(&mut self.draft.waiting);
+        self.refuse(waiting, error);
+        self.begin_draft();
+    }
+
+    fn refuse(&mut self, waiting: impl IntoIterator<Item = Waiting>, error: &AppendError) {
+        for mut waiting in waiting {
+            if let Effect::Message(Some(key)) = &waiting.effect {
+                self.requests.remove(key);
+            }
+            self.told.extend(waiting.told(Err(error.clone())));
         }
     }
 
     fn sync_if_due(&mut self) {
-        if self.unsynced.due.is_some_and(|due| due <= Instant::now()) {
-            self.sync();
+        if let Some(sync) = self.begin_sync() {
+            self.end_sync(sync.run());
         }
     }
 
-    /// Makes durable what was written.
+    /// Makes durable what was written; on the log's thread, while no sync is under way.
     fn sync(&mut self) {
-        if self.unsynced.waiting.is_empty() {
-            return;
+        if !self.unsynced.waiting.is_empty() {
+            let sync = self.mark();
+            self.end_sync(sync.run());
         }
-        // A crash after this leaves the group in the log. What it says holds from here on.
-        match self.segment.sync() {
+    }
+
+    /// Writes the rest, and says what to do so that it is durable, if somebody waits for that or waited for long enough. Whoever appends may go on writing
+    /// meanwhile; that counts for the next sync.
+    pub(crate) fn begin_sync(&mut self) -> Option<Sync> {
+        if self.draft.is_urgent() {
+            self.commit();
+        }
+        let is_due = self.unsynced.due.is_some_and(|due| due <= Instant::now());
+        (self.unsynced.is_urgent || is_due).then(|| self.mark())
+    }
+
+    fn mark(&mut self) -> Sync {
+        swap(&mut self.unsynced, &mut self.syncing);
+        self.syncing_end = (self.chain, self.segment.tail);
+        self.segment.sync()
+    }
+
+    /// Takes note of how the sync went.
+    pub(crate) fn end_sync(&mut self, outcome: io::Result<()>) {
+        // A crash before this leaves the group in the log. What it says holds from here on.
+        match outcome {
             Ok(()) => self.synced(),
             Err(error) => drop(self.seal(format!("a sync failed: {error}"))),
         }
     }
 
-    /// What was written is durable.
-    pub(crate) fn synced(&mut self) {
-        self.segment.synced = self.segment.tail;
-        self.durable = self.chain;
+    /// All that was written is durable, without a sync of its own.
+    pub(crate) fn all_synced(&mut self) {
+        drop(self.mark());
+        self.synced();
+    }
+
+    /// What was written up to the mark is durable.
+    fn synced(&mut self) {
+        let (chain, tail) = self.syncing_end;
+        self.segment.is_synced(tail);
+        self.durable = chain;
         // Before the index: what is found by it must be there for who reads everything.
         self.publish();
-        let must_wake = self.live.index.add(self.unsynced.notes.drain(..), self.durable, self.segment.synced);
-        self.unsynced.due = None;
-        self.unsynced.moved.clear();
+        let must_wake = self.live.index.add(self.syncing.notes.drain(..), self.durable, tail);
+        self.syncing.due = None;
+        self.syncing.is_urgent = false;
+        self.syncing.moved.clear();
         if self.draft.is_empty() {
             self.begin_draft();
         }
         self.note_effects();
-        for mut waiting in self.unsynced.waiting.drain(..) {
-            waiting.tell(Ok(()));
-        }
+        let told = self.syncing.waiting.drain(..).filter_map(|mut waiting| waiting.told(Ok(())));
+        self.told.extend(told);
         if must_wake {
             self.wake_indexer();
         }
     }
 
     /// Each lock once for all records. Before anybody is told: who is, may ask at once.
-    fn note_effects(&self) {
+    fn note_effects(&mut self) {
         let mut window = locked(&self.live.window);
         let mut unstamped = locked(&self.live.unstamped);
-        for Waiting { receipt, effect, .. } in &self.unsynced.waiting {
+        for Waiting { receipt, effect, .. } in &self.syncing.waiting {
             match effect {
                 Effect::Message(key) => {
                     if let Some(key) = key {
                         window.insert(*key, receipt.time, receipt.time);
+                        self.requests.remove(key);
                     }
                     unstamped.add(receipt.sequence, receipt.time);
                 }
@@ -327,13 +443,16 @@ impl Writer {
 
     /// What was written after the durable end does not count any more. Who was told that it was written is not told again: what follows it will be refused.
     pub(crate) fn lose_unsynced(&mut self, error: &AppendError) {
-        let Unsynced { waiting, moved, notes: _, due: _ } = take(&mut self.unsynced);
+        let (syncing, unsynced) = (take(&mut self.syncing), take(&mut self.unsynced));
         self.segment.tail = self.segment.synced;
         self.chain = self.durable;
         self.incarnations.cut(self.durable.sequence);
-        self.begin_draft();
-        moved.into_iter().for_each(Moved::give_back);
-        refuse(waiting.into_iter(), error);
+        for Unsynced { waiting, moved, .. } in [syncing, unsynced] {
+            moved.into_iter().for_each(Moved::give_back);
+            self.refuse(waiting, error);
+        }
+        // Its frames continue what is lost.
+        self.refuse_draft(error);
     }
 
     /// What comes next begins a group.
@@ -353,7 +472,7 @@ impl Writer {
         };
         drop(unstamped);
         let (segment, chain) =
-            start_segment(self.disk.as_ref(), &self.layout, &self.options, self.chain, previous)?;
+            next_segment::start(self.disk.as_ref(), &self.layout, &self.options, self.chain, previous)?;
         self.segment = segment;
         self.chain = chain;
         self.durable = chain;
@@ -377,87 +496,32 @@ impl Writer {
         });
     }
 
-    /// Makes the next syncs faster while nobody waits. If that fails, the next group finds out why.
-    fn zero_ahead(&mut self) {
+    /// Makes the next writes and syncs faster while nobody waits. If that fails, the next group finds out why.
+    pub(crate) fn prepare_ahead(&mut self) {
         if self.health.is_sound()
-            && let Err(error) = self.segment.zero_ahead()
+            && let Err(error) = self.segment.prepare_ahead()
         {
-            tracing::warn!(%error, "cannot fill the message log's segment with zeros ahead of need");
+            tracing::warn!(%error, "cannot prepare the message log's segment ahead of need");
         }
     }
-}
 
-/// The segment before a new one.
-#[derive(Clone, Copy)]
-pub(crate) struct Previous {
-    pub(crate) number: u64,
-    pub(crate) bytes: u64,
-    pub(crate) suspect: bool,
-    /// The oldest message that no stamp covers, if there is one.
-    pub(crate) unstamped_from: Option<u64>,
-    /// Root of the newest stamp.
-    pub(crate) last_root: Option<Sha256>,
-}
-
-impl Previous {
-    /// There is none.
-    pub(crate) const NONE: Self =
-        Self { number: 0, bytes: 0, suspect: false, unstamped_from: None, last_root: None };
-}
-
-/// Creates the segment after `previous` with its first entry, durable.
-pub(crate) fn start_segment(
-    disk: &dyn Disk,
-    layout: &Layout,
-    options: &Options,
-    mut chain: Chain,
-    previous: Previous,
-) -> io::Result<(Segment, Chain)> {
-    let number = previous.number + 1;
-    let path = layout.segment(number);
-    // Left by an attempt that failed: a new file, so that its failed syncs say nothing about ours.
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
+    /// When the log's thread has to come by itself, although nobody calls it; `was_busy` if there was something to do just now.
+    pub(crate) fn next_visit(&self, was_busy: bool) -> Option<Instant> {
+        let after = |pause| Instant::now() + pause;
+        let retry = (!self.health.is_sound()).then(|| after(RETRY));
+        // While there is something to do, whoever appends need not call for what is not urgent.
+        let look = (was_busy && self.unsynced.due.is_none()).then(|| after(SYNC_WITHIN / 2));
+        self.unsynced.due.into_iter().chain(retry).chain(look).min()
     }
-    let mask = Mask::random()?;
-    let start = SegmentStart {
-        format: FORMAT,
-        segment: number,
-        security_server: options.server.to_string(),
-        previous_bytes: previous.bytes,
-        previous_suspect: previous.suspect,
-        unstamped_from: previous.unstamped_from.unwrap_or(chain.next()),
-        last_root: previous.last_root.map(|root| root.0.to_vec()).unwrap_or_default(),
-        checksum_mask: mask.0,
-    };
-    let start = Entry { kind: Some(Kind::SegmentStart(start)), ..Entry::default() };
-    let mut frames = Vec::new();
-    let durable = chain.sequence;
-    chain.append(&mut frames, Mask::NONE, (options.clock)(), durable, |out| {
-        // The other fields are blank, and a blank field is not encoded.
-        out.extend_from_slice(&start.encode_to_vec());
-    });
-    let created =
-        Segment::create(disk, layout, number, mask, options.segment_bytes).and_then(|mut segment| {
-            segment.write(&frames)?;
-            segment.sync()?;
-            disk.sync_dir(&layout.segments())?;
-            segment.begin(frames.len());
-            Ok(segment)
-        });
-    match created {
-        Ok(segment) => Ok((segment, chain)),
-        Err(error) => {
-            // Takes up space on what may be a full disk; if it stays, the next attempt removes it.
-            let _ = std::fs::remove_file(&path);
-            Err(error)
-        }
-    }
-}
 
-fn refuse(waiting: impl Iterator<Item = Waiting>, error: &AppendError) {
-    for mut waiting in waiting {
-        waiting.tell(Err(error.clone()));
+    /// Makes durable what there is, at the end.
+    pub(crate) fn finish(&mut self) {
+        self.commit();
+        self.sync();
+    }
+
+    /// Whom to tell what, now that the writer is given back.
+    pub(crate) fn take_told(&mut self) -> Vec<Told> {
+        take(&mut self.told)
     }
 }
