@@ -19,7 +19,7 @@ pub struct BodyReader {
     at: u64,
     /// What was read and not yet given out.
     ready: Bytes,
-    ahead: Option<JoinHandle<io::Result<Bytes>>>,
+    ahead: Option<JoinHandle<io::Result<Lent>>>,
     buffers: Arc<Buffers>,
 }
 
@@ -63,26 +63,26 @@ impl BodyReader {
             Place::File(file) => Arc::clone(file),
         };
         let Some(reading) = self.ahead.take().or_else(|| self.start(&file)) else { return Ok(Bytes::new()) };
-        let chunk = reading.await.map_err(|_| BodyError::ShuttingDown)??;
+        let lent = reading.await.map_err(|_| BodyError::ShuttingDown)??;
         self.ahead = self.start(&file);
-        Ok(chunk)
+        Ok(Bytes::from_owner(lent))
     }
 
     /// Begins to read the next piece, if there is one.
-    fn start(&mut self, file: &Arc<SpoolFile>) -> Option<JoinHandle<io::Result<Bytes>>> {
+    ///
+    /// The buffer is made here and not on the thread that fills it: glibc keeps memory apart for each thread that asks for some, and what many blocking
+    /// threads asked for once stays with the process.
+    fn start(&mut self, file: &Arc<SpoolFile>) -> Option<JoinHandle<io::Result<Lent>>> {
         let left = usize::try_from(self.length - self.at).unwrap_or(usize::MAX);
         let length = left.min(READ_BYTES);
         if length == 0 {
             return None;
         }
-        let (file, buffers, at) = (Arc::clone(file), Arc::clone(&self.buffers), self.at);
+        let mut lent = Lent { buffer: self.buffers.take(), home: Arc::clone(&self.buffers) };
+        lent.buffer.resize(length, 0);
+        let (file, at) = (Arc::clone(file), self.at);
         self.at += length as u64;
-        Some(spawn_blocking(move || {
-            let mut lent = Lent { buffer: buffers.take(), home: buffers };
-            lent.buffer.resize(length, 0);
-            file.file.read_exact_at(&mut lent.buffer, at)?;
-            Ok(Bytes::from_owner(lent))
-        }))
+        Some(spawn_blocking(move || file.file.read_exact_at(&mut lent.buffer, at).map(|()| lent)))
     }
 }
 

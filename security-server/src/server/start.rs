@@ -147,6 +147,8 @@ async fn open_what_takes_time(
     config: &Config,
     clock_check: &Arc<ClockCheck>,
 ) -> Result<(SoftToken, MessageLog, Arc<Registry>), ServerError> {
+    // Not waited for: whoever needs random numbers earlier waits for the same.
+    spawn_blocking(seed_random_numbers);
     let token = spawn_blocking({
         let config = config.token.clone();
         move || open_token(&config)
@@ -164,6 +166,14 @@ async fn open_what_takes_time(
     let (token, log, registry) = tokio::join!(token, log, registry);
     let (token, log) = (token.map_err(|_| ServerError::Stopped)?, log.map_err(|_| ServerError::Stopped)?);
     Ok((token?, log?, Arc::new(registry.map_err(|_| ServerError::Stopped)?)))
+}
+
+/// aws-lc gathers jitter of the processor before its first random number, for 10 to 15 ms of CPU. Without this the first handshake would do that.
+fn seed_random_numbers() {
+    if rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut [0]).is_err() {
+        // Every handshake will say so too.
+        tracing::error!("the system gives no random numbers");
+    }
 }
 
 fn open_token(config: &TokenConfig) -> Result<SoftToken, ServerError> {
