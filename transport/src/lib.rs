@@ -31,6 +31,7 @@ mod stamp;
 mod stream;
 mod tls;
 mod tunnels;
+mod undelivered;
 mod verify;
 
 pub use error::{BindError, IdentityError, ProtocolError, Refusal, TransportError};

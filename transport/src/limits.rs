@@ -82,6 +82,11 @@ pub(crate) const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
 /// 100 MB/s over 20 ms, little enough for a thousand connections.
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 
+/// QUIC packets that the receiver may leave without an acknowledgement of their own, for 25 ms (draft-ietf-quic-ack-frequency): more than a message
+/// with its certificates has, few for a body. After every second packet, as without this, each message would cost both sides a packet
+/// and a wake-up more. Packets out of order are told at once all the same.
+pub(crate) const PACKETS_UNACKNOWLEDGED_MAX: u32 = 10;
+
 /// Largest piece that is read from a QUIC stream at once.
 pub(crate) const CHUNK_READ_BYTES_MAX: usize = 64 * 1024;
 

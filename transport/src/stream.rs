@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use kogge_proto::wire::tunnel::Frame;
-use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::carrier::{Ending, Receiving, Sending};
 use crate::error::TransportError;
 use crate::frames::{self, Decoder};
 use crate::stamp::Stamp;
 use crate::tunnels::Health;
+use crate::undelivered::Undelivered;
 use crate::{Carrier, PeerIdentity};
 
 /// One exchange with a peer: frames both ways.
@@ -80,7 +80,10 @@ pub(crate) enum Side {
         answered: OnceLock<()>,
     },
     /// The peer opened it.
-    Accepted,
+    Accepted {
+        /// Takes the answer when its last byte was handed to the carrier.
+        undelivered: Arc<Undelivered>,
+    },
 }
 
 impl PeerStream {
@@ -247,14 +250,12 @@ impl FrameSender {
         Ok(())
     }
 
-    /// An answer may still be on its way. Until the peer has it the exchange counts as running, so that an orderly shutdown does not
-    /// close the connection under it. The task ends with the connection, and in bounded time.
-    fn wait_for_delivery(&self) {
-        if let (Side::Accepted, Some(delivered)) = (&self.exchange.side, self.half.delivered())
-            && let Ok(runtime) = Handle::try_current()
+    /// An answer may still be on its way. An orderly shutdown does not close the connection under it.
+    fn note_undelivered(&self) {
+        if let (Side::Accepted { undelivered }, Some(delivered)) =
+            (&self.exchange.side, self.half.delivered())
         {
-            let exchange = Arc::clone(&self.exchange);
-            runtime.spawn(async move { timeout(exchange.send_time_max, delivered).await });
+            undelivered.add(delivered);
         }
     }
 }
@@ -264,7 +265,7 @@ impl Drop for FrameSender {
         match self.end {
             // QUIC streams would otherwise end cleanly.
             End::Open => self.half.reset(),
-            End::Finished => self.wait_for_delivery(),
+            End::Finished => self.note_undelivered(),
             End::Broken => {}
         }
     }
@@ -331,7 +332,7 @@ impl Exchange {
     fn has_sent(&self) -> bool {
         match &self.side {
             Side::Dialled { first_sent, .. } => first_sent.get().is_some(),
-            Side::Accepted => true,
+            Side::Accepted { .. } => true,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Load for the tunnel alone: exchanges, bulk and idle connections between two processes, beside the bare libraries.
 //!
-//! `tunnel_load exchanges h2,quic,bare-h2,bare-quic concurrency=64 seconds=3 rounds=3 connections=2 bytes=1024`
+//! `tunnel_load exchanges h2,quic,bare-h2,bare-quic concurrency=64 seconds=3 rounds=3 connections=2 bytes=1024 material=2500`
 //! `tunnel_load bulk h2,quic,bare-tcp mib=1024 rounds=3`
 //! `tunnel_load idle h2,quic connections=1000 seconds=20`
 //!
@@ -164,13 +164,13 @@ async fn provide(address: &str) {
 }
 
 async fn answer(mut stream: PeerStream, chunk: Bytes) -> Result<(), TransportError> {
-    let mut left = 0;
+    let (mut left, mut material) = (0, Vec::new());
     while let Some(frame) = stream.recv().await? {
         if let Some(Kind::Head(head)) = frame.kind {
-            left = head.body_length;
+            (left, material) = (head.body_length, head.auth_ocsp);
         }
     }
-    stream.queue(head(256, left)).await?;
+    stream.queue(head(256, left, material)).await?;
     while left > 0 {
         let length = left.min(chunk.len() as u64);
         stream.queue(Frame { kind: Some(Kind::BodyChunk(chunk.slice(..length as usize))) }).await?;
@@ -179,33 +179,41 @@ async fn answer(mut stream: PeerStream, chunk: Bytes) -> Result<(), TransportErr
     stream.finish().await
 }
 
-fn head(message_bytes: usize, body_length: u64) -> Frame {
+/// `material` is what both heads carry beside the message.
+fn head(message_bytes: usize, body_length: u64, material: Vec<u8>) -> Frame {
     let message = Bytes::from(vec![7; message_bytes]);
-    Frame { kind: Some(Kind::Head(Head { message, body_length, has_body: true, ..Head::default() })) }
+    let head = Head { message, body_length, has_body: true, auth_ocsp: material, ..Head::default() };
+    Frame { kind: Some(Kind::Head(head)) }
 }
 
 /// One carrier's way to ask.
 enum Asker {
-    Tunnel(Tunnels, SecurityServer),
+    Tunnel { tunnels: Tunnels, server: SecurityServer, material: Vec<u8> },
     BareH2(bare::H2),
     BareQuic(bare::Quic),
     BareTls(SocketAddr),
 }
 
 impl Asker {
-    async fn new(provider: &Provider, carrier: &str, connections: usize) -> Self {
+    async fn new(run: &Run, provider: &Provider, carrier: &str, connections: usize) -> Self {
         match carrier {
             "bare-tcp" => Self::BareTls(provider.bare[0]),
             "bare-h2" => Self::BareH2(bare::H2::dial(provider.bare[1]).await),
             "bare-quic" => Self::BareQuic(bare::Quic::dial(provider.bare[2]).await),
-            _ => Self::Tunnel(provider.tunnels(carrier, connections), provider.server.clone()),
+            _ => Self::Tunnel {
+                tunnels: provider.tunnels(carrier, connections),
+                server: provider.server.clone(),
+                material: vec![7; run.number("material", 0) as usize],
+            },
         }
     }
 
     /// Asks for so many bytes, and takes them.
     async fn ask(&self, bytes: u64) -> Result<(), TransportError> {
         let got = match self {
-            Self::Tunnel(tunnels, server) => ask_tunnel(tunnels, server, bytes).await?,
+            Self::Tunnel { tunnels, server, material } => {
+                ask_tunnel(tunnels, server, bytes, material.clone()).await?
+            }
             Self::BareH2(bare) => bare.exchange(Bytes::from(vec![7; 300]), bytes).await,
             Self::BareQuic(bare) => bare.exchange(Bytes::from(vec![7; 300]), bytes).await,
             Self::BareTls(addr) => bare::tls_transfer(*addr, bytes).await,
@@ -215,9 +223,14 @@ impl Asker {
     }
 }
 
-async fn ask_tunnel(tunnels: &Tunnels, server: &SecurityServer, bytes: u64) -> Result<u64, TransportError> {
+async fn ask_tunnel(
+    tunnels: &Tunnels,
+    server: &SecurityServer,
+    bytes: u64,
+    material: Vec<u8>,
+) -> Result<u64, TransportError> {
     let mut stream = tunnels.open(server, Instant::now() + Duration::from_secs(300)).await?;
-    stream.queue(head(256, bytes)).await?;
+    stream.queue(head(256, bytes, material)).await?;
     stream.finish().await?;
     let mut got = 0;
     while let Some(frame) = stream.recv().await? {
@@ -234,7 +247,7 @@ async fn exchanges(run: &Run) {
     let connections = run.number("connections", 2) as usize;
     for _ in 0..run.number("rounds", 3) {
         for carrier in run.carriers() {
-            let asker = Arc::new(Asker::new(&provider, carrier, connections).await);
+            let asker = Arc::new(Asker::new(run, &provider, carrier, connections).await);
             asker.ask(bytes).await.unwrap();
             let (count, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
             let mut askers = JoinSet::new();
@@ -275,7 +288,7 @@ async fn bulk(run: &Run) {
     let mib = run.number("mib", 1024);
     for _ in 0..run.number("rounds", 3) {
         for carrier in run.carriers() {
-            let asker = Asker::new(&provider, carrier, 2).await;
+            let asker = Asker::new(run, &provider, carrier, 2).await;
             asker.ask(1024).await.unwrap();
             let (pss, begin, before) = (provider.pss(), Instant::now(), provider.readings());
             asker.ask(mib * 1024 * 1024).await.unwrap();
@@ -300,11 +313,11 @@ async fn idle(run: &Run) {
         let provider = Provider::start(run);
         // One set of tunnels to warm up, whose costs are not counted.
         let mut all = vec![provider.tunnels(carrier, 1)];
-        ask_tunnel(&all[0], &provider.server, 1024).await.unwrap();
+        ask_tunnel(&all[0], &provider.server, 1024, Vec::new()).await.unwrap();
         let before = provider.pss();
         for _ in 0..count {
             let tunnels = provider.tunnels(carrier, 1);
-            ask_tunnel(&tunnels, &provider.server, 1024).await.unwrap();
+            ask_tunnel(&tunnels, &provider.server, 1024, Vec::new()).await.unwrap();
             all.push(tunnels);
         }
         let after = provider.pss();

@@ -4,7 +4,9 @@
 //! its certificate was judged. The dialler may open single short unidirectional streams, which the listener ignores: their
 //! acknowledgement shows that the connection is alive.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+mod runtime;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +14,18 @@ use bytes::Bytes;
 use quinn::congestion::BbrConfig;
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig};
 use quinn::{
-    Connection, ConnectionError, IdleTimeout, ReadError, RecvStream, SendStream, TransportConfig, VarInt,
-    WriteError,
+    AckFrequencyConfig, Connection, ConnectionError, EndpointConfig, IdleTimeout, ReadError, RecvStream,
+    SendStream, TransportConfig, VarInt, WriteError,
 };
 
+pub(crate) use self::runtime::{Begun, FrugalRuntime, undriven};
 use super::Ending;
 use crate::Carrier;
 use crate::dial_error::DialError;
 use crate::error::{ProtocolError, Refusal};
 use crate::limits::{
-    CHUNK_READ_BYTES_MAX, CONNECTION_WINDOW_BYTES, IDLE_TIME_MAX, STREAM_WINDOW_BYTES, UNUSED_TIME_MAX,
+    CHUNK_READ_BYTES_MAX, CONNECTION_WINDOW_BYTES, IDLE_TIME_MAX, PACKETS_UNACKNOWLEDGED_MAX,
+    STREAM_WINDOW_BYTES, UNUSED_TIME_MAX,
 };
 use crate::peer::PeerIdentity;
 use crate::tls::{Alert, SERVER_NAME, Tls};
@@ -37,11 +41,12 @@ pub(crate) const REFUSED: VarInt = VarInt::from_u32(2);
 /// What the listener says once it has accepted the client's certificate.
 pub(crate) const GREETING: &[u8] = b"kogge/1 accepted";
 
-/// The endpoint that dials, on any free port.
-pub(crate) fn dialling_endpoint() -> std::io::Result<quinn::Endpoint> {
-    quinn::Endpoint::client(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))
-        // A machine without IPv6.
-        .or_else(|_| quinn::Endpoint::client(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))))
+/// The endpoint that dials addresses of the same family as `addr`, from any free port.
+pub(crate) fn dialling_endpoint(addr: SocketAddr) -> std::io::Result<quinn::Endpoint> {
+    let from: IpAddr =
+        if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((from, 0))?;
+    quinn::Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(FrugalRuntime))
 }
 
 /// What both sides agree on; `incoming` is how many streams the other side may have open.
@@ -50,6 +55,9 @@ pub(crate) fn transport(
     unidirectional: u32,
     unused_time_max: Duration,
 ) -> TransportConfig {
+    // The acknowledgement of a message shall travel with its answer, or with the next request.
+    let mut acknowledgements = AckFrequencyConfig::default();
+    acknowledgements.ack_eliciting_threshold(PACKETS_UNACKNOWLEDGED_MAX.into());
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(bidirectional.into())
@@ -60,6 +68,7 @@ pub(crate) fn transport(
         // CUBIC takes each lost packet for congestion: at 1 % loss and 20 ms it moves a tenth of what BBR does, which is on a par with TCP.
         .congestion_controller_factory(Arc::new(BbrConfig::default()))
         .datagram_receive_buffer_size(None)
+        .ack_frequency_config(Some(acknowledgements))
         // Silence while there is an exchange is noticed by whoever looks after the connection.
         .max_idle_timeout(IdleTimeout::try_from(unused_time_max).ok());
     config

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use aws_lc_rs::{hmac, rand};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
-    Connection, ConnectionId, ConnectionIdGenerator, EndpointConfig, Incoming, RecvStream, SendStream,
+    Connecting, Connection, ConnectionId, ConnectionIdGenerator, EndpointConfig, Incoming, RecvStream,
+    SendStream,
 };
 use tokio::time::timeout;
 
@@ -33,7 +34,7 @@ pub(super) fn endpoint(
         config.cid_generator(|| Box::new(PlainIds));
     }
     let (server, _) = server_config(reception).map_err(|error| BindError::Tls(error.to_string()))?;
-    quinn::Endpoint::new(config, Some(server), socket, Arc::new(quinn::TokioRuntime))
+    quinn::Endpoint::new(config, Some(server), socket, Arc::new(quic::FrugalRuntime))
         .map_err(|source| BindError::Address { addr, protocol: "UDP", source })
 }
 
@@ -64,8 +65,26 @@ pub(super) async fn accept(endpoint: quinn::Endpoint, reception: Arc<Reception>)
 }
 
 async fn serve(incoming: Incoming, _admitted: Admitted, reception: Arc<Reception>) {
+    let (config, verdict) = match server_config(&reception) {
+        Ok(made) => made,
+        Err(error) => return tracing::error!(%error, "TLS cannot be set up"),
+    };
     let addr = incoming.remote_address();
-    let handshake = timeout(reception.limits.handshake_time_max, shake_hands(incoming, &reception));
+    // Each exchange begins with a call to the driver, so that is not a task of its own.
+    let (connecting, driver) = quic::undriven(|| incoming.accept_with(Arc::new(config)));
+    let Ok(connecting) = connecting else { return };
+    driver.beside(|begun| attend(connecting, addr, verdict, begun, &reception)).await;
+}
+
+async fn attend(
+    connecting: Connecting,
+    addr: SocketAddr,
+    verdict: Verdict,
+    begun: quic::Begun,
+    reception: &Reception,
+) {
+    let handshake =
+        timeout(reception.limits.handshake_time_max, shake_hands(connecting, addr, verdict, reception));
     let (connection, peer) = tokio::select! {
         result = handshake => match result {
             Ok(Some(accepted)) => accepted,
@@ -81,16 +100,18 @@ async fn serve(incoming: Incoming, _admitted: Admitted, reception: Arc<Reception
             connection.close(quic::GIVEN_UP, b"silence");
         }
         () = ignore_probes(&connection) => {}
-        () = receive(&connection, &visitor, &reception) => {}
+        () = receive(&connection, &visitor, &begun, reception) => {}
     }
     reception.leave(&visitor);
 }
 
-async fn shake_hands(incoming: Incoming, reception: &Reception) -> Option<(Connection, PeerIdentity)> {
-    let addr = incoming.remote_address();
-    let (config, verdict) =
-        server_config(reception).inspect_err(|error| tracing::error!(%error, "TLS cannot be set up")).ok()?;
-    let connection = match incoming.accept_with(Arc::new(config)).ok()?.await {
+async fn shake_hands(
+    connecting: Connecting,
+    addr: SocketAddr,
+    verdict: Verdict,
+    reception: &Reception,
+) -> Option<(Connection, PeerIdentity)> {
+    let connection = match connecting.await {
         Ok(connection) => connection,
         Err(error) => {
             tracing::debug!(%addr, %error, "a handshake failed");
@@ -125,12 +146,13 @@ fn server_config(reception: &Reception) -> Result<(quinn::ServerConfig, Verdict)
 }
 
 /// Takes exchanges until the connection ends.
-async fn receive(connection: &Connection, visitor: &Visitor, reception: &Reception) {
+async fn receive(connection: &Connection, visitor: &Visitor, begun: &quic::Begun, reception: &Reception) {
     while let Ok((send, recv)) = connection.accept_bi().await {
         match reception.place_for(visitor) {
             Ok(place) => {
                 let sending = Sending::Quic(quic::Sending::new(send, connection.clone()));
                 reception.pass_on(place, sending, Receiving::Quic(recv));
+                begun.add_one();
             }
             Err(Turned::Away) => end(send, recv, quic::NOT_TAKEN),
             Err(Turned::Out) => end(send, recv, quic::REFUSED),

@@ -21,6 +21,7 @@ use crate::limits::KEEP_ALIVE;
 use crate::peer::Peer;
 use crate::stream::{Exchange, Side};
 use crate::tls::Tls;
+use crate::undelivered::Undelivered;
 use crate::verify::Verdict;
 use crate::{Carrier, ListenerLimits, PeerIdentity, PeerStream};
 
@@ -53,6 +54,7 @@ pub(super) struct Visitor {
     /// Cancelled to close the connection.
     pub(super) closing: CancellationToken,
     activity: Arc<Activity>,
+    undelivered: Arc<Undelivered>,
 }
 
 /// An exchange that is not taken.
@@ -68,6 +70,7 @@ pub(super) struct Place {
     peer: PeerIdentity,
     permit: OwnedSemaphorePermit,
     open: Open,
+    undelivered: Arc<Undelivered>,
 }
 
 impl Reception {
@@ -95,8 +98,10 @@ impl Reception {
     /// Registers a connection; to be given to [`Reception::leave`] at its end.
     pub(super) fn enter(&self, peer: PeerIdentity) -> Arc<Visitor> {
         let id = self.next_visitor.fetch_add(1, Ordering::Relaxed);
-        let (peer, closing, activity) = (Peer::new(peer), self.closing.child_token(), Arc::default());
-        let visitor = Arc::new(Visitor { id, peer, closing, activity });
+        let (peer, closing) = (Peer::new(peer), self.closing.child_token());
+        let activity = Arc::<Activity>::default();
+        let undelivered = Arc::new(Undelivered::new(Arc::clone(&activity)));
+        let visitor = Arc::new(Visitor { id, peer, closing, activity, undelivered });
         self.lock_visitors().insert(id, Arc::clone(&visitor));
         visitor
     }
@@ -121,7 +126,8 @@ impl Reception {
             return Err(Turned::Away);
         }
         let permit = Arc::clone(&self.exchanges).try_acquire_owned().map_err(|_| Turned::Away)?;
-        Ok(Place { peer, permit, open: visitor.activity.begin() })
+        let (open, undelivered) = (visitor.activity.begin(), Arc::clone(&visitor.undelivered));
+        Ok(Place { peer, permit, open, undelivered })
     }
 
     /// Passes an exchange on to the pipelines.
@@ -130,7 +136,7 @@ impl Reception {
             peer: place.peer,
             send_time_max: self.limits.frame_time_max,
             receive_time_max: Some(self.limits.frame_time_max),
-            side: Side::Accepted,
+            side: Side::Accepted { undelivered: place.undelivered },
             _held: Box::new((place.permit, place.open)),
         };
         let stream = PeerStream::new(sending, receiving, exchange, Instant::now() + EXCHANGE_TIME_MAX);
@@ -179,11 +185,18 @@ impl Reception {
         permission.is_some()
     }
 
-    /// Returns when no exchange is running, at the latest after `grace`.
+    /// Returns when no exchange is running and every answer has arrived, at the latest after `grace`.
     pub(super) async fn wait_for_exchanges(&self, grace: Duration) {
         let all = u32::try_from(self.limits.streams_max.max(1)).unwrap_or(u32::MAX);
         // What has not ended by then is cut off.
-        let _ = timeout(grace, self.exchanges.acquire_many(all)).await;
+        let _ = timeout(grace, async {
+            let _none_begins = self.exchanges.acquire_many(all).await;
+            let visitors: Vec<_> = self.lock_visitors().values().cloned().collect();
+            for visitor in visitors {
+                visitor.undelivered.all_delivered().await;
+            }
+        })
+        .await;
     }
 
     /// Closes every connection.
@@ -212,6 +225,7 @@ impl Visitor {
             let (mut last, mut since) = (heard(), Instant::now());
             while self.activity.open() > 0 {
                 sleep(tick).await;
+                self.undelivered.sweep();
                 let now = heard();
                 if now != last {
                     (last, since) = (now, Instant::now());

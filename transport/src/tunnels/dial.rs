@@ -18,15 +18,15 @@ use crate::tls::Tls;
 
 pub(crate) struct Dialler {
     tls: Tls,
-    /// Bound at the first dial by QUIC; all connections share its UDP port.
-    endpoint: OnceLock<Result<quinn::Endpoint, String>>,
+    /// Bound at the first dial by QUIC; all connections share its UDP port. One for IPv4, one for IPv6.
+    endpoints: [OnceLock<Result<quinn::Endpoint, String>>; 2],
     transport: Arc<quinn::TransportConfig>,
 }
 
 impl Dialler {
     pub(crate) fn new(tls: Tls) -> Self {
         let transport = Arc::new(quic::dialling_transport());
-        Self { tls, endpoint: OnceLock::new(), transport }
+        Self { tls, endpoints: Default::default(), transport }
     }
 
     /// Tries what the name stands for, one after the other, and notes in the address's health how long it took. `closed` will close
@@ -75,7 +75,7 @@ impl Dialler {
         let health = Arc::clone(&address.health);
         match carrier {
             Carrier::Quic => {
-                let endpoint = self.endpoint()?;
+                let endpoint = self.endpoint(addr)?;
                 let transport = Arc::clone(&self.transport);
                 let (connection, peer) =
                     quic::dial(&endpoint, addr, &self.tls, &address.server, transport).await?;
@@ -89,16 +89,18 @@ impl Dialler {
         }
     }
 
-    fn endpoint(&self) -> Result<quinn::Endpoint, DialError> {
-        self.endpoint
-            .get_or_init(|| quic::dialling_endpoint().map_err(|error| error.to_string()))
+    fn endpoint(&self, addr: SocketAddr) -> Result<quinn::Endpoint, DialError> {
+        let [v4, v6] = &self.endpoints;
+        let endpoint = if addr.is_ipv4() { v4 } else { v6 };
+        endpoint
+            .get_or_init(|| quic::dialling_endpoint(addr).map_err(|error| error.to_string()))
             .clone()
             .map_err(|error| DialError::Failed(format!("no UDP port: {error}")))
     }
 
     /// Returns once all QUIC peers know of the end of their connections.
     pub(crate) async fn told_peers(&self) {
-        if let Some(Ok(endpoint)) = self.endpoint.get() {
+        for endpoint in self.endpoints.iter().filter_map(|endpoint| endpoint.get()?.as_ref().ok()) {
             endpoint.wait_idle().await;
         }
     }
