@@ -9,7 +9,7 @@ use std::time::Instant;
 
 pub(crate) use self::disk::{Disk, fsync_mean_us, log_bytes};
 pub(crate) use self::machine::{Machine, calibrate, cores};
-pub(crate) use self::process::{cpu_ns, pss_kib, ticks, tree};
+pub(crate) use self::process::{cpu_ns, pss_kib, ticks, tree, wake_ups};
 use crate::BenchError;
 use crate::chain::Chain;
 

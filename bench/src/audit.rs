@@ -2,16 +2,23 @@
 
 use std::ops::Range;
 
-use crate::chain::ChainKind;
+use crate::chain::{Chain, ChainKind};
 use crate::load::number_of;
 
 /// The exchanges of all runs so far. Numbers are never used twice.
 #[derive(Clone, Debug, Default)]
 pub struct Answered {
     next: u64,
-    product: Vec<Range<u64>>,
-    /// Exchanges before are only there to fill the log.
-    measured_from: u64,
+    /// Those through a product, by rising number.
+    stretches: Vec<Stretch>,
+}
+
+#[derive(Clone, Debug)]
+struct Stretch {
+    chain: String,
+    numbers: Range<u64>,
+    /// Others are only there to fill the log or to find out when a server answers.
+    measured: bool,
 }
 
 impl Answered {
@@ -19,21 +26,52 @@ impl Answered {
         self.next
     }
 
-    pub(crate) fn enter(&mut self, kind: ChainKind, issued: Range<u64>) {
-        self.next = self.next.max(issued.end);
-        if kind == ChainKind::Product {
-            self.product.push(issued);
+    /// Notes the exchanges of a run.
+    pub(crate) fn enter(&mut self, chain: &Chain, issued: Range<u64>) {
+        self.note(chain, issued, true);
+    }
+
+    /// Notes exchanges that must be in the logs and say nothing about what an exchange costs.
+    pub(crate) fn enter_unmeasured(&mut self, chain: &Chain, issued: Range<u64>) {
+        self.note(chain, issued, false);
+    }
+
+    fn note(&mut self, chain: &Chain, numbers: Range<u64>, measured: bool) {
+        self.skip_to(numbers.end);
+        if chain.kind == ChainKind::Product {
+            self.stretches.push(Stretch { chain: chain.name.clone(), numbers, measured });
         }
     }
 
-    pub(crate) fn measure_from_here(&mut self) {
-        self.measured_from = self.next;
+    /// Numbers below may have been used for exchanges of which nobody knows how they ended.
+    pub(crate) fn skip_to(&mut self, next: u64) {
+        self.next = self.next.max(next);
     }
 
-    /// How many exchanges the product answered.
+    /// How many exchanges the products answered.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.product.iter().map(|range| range.end - range.start).sum()
+        self.stretches.iter().map(|stretch| stretch.numbers.end - stretch.numbers.start).sum()
+    }
+
+    /// Those of one chain only.
+    #[must_use]
+    pub fn of(&self, chain: &str) -> Self {
+        let stretches = self.stretches.iter().filter(|stretch| stretch.chain == chain).cloned().collect();
+        Self { next: self.next, stretches }
+    }
+
+    /// Each with whether it is measured.
+    fn numbers(&self) -> impl Iterator<Item = (u64, bool)> {
+        self.stretches
+            .iter()
+            .flat_map(|stretch| stretch.numbers.clone().map(|number| (number, stretch.measured)))
+    }
+
+    fn is_measured(&self, number: u64) -> bool {
+        let after = self.stretches.partition_point(|stretch| stretch.numbers.start <= number);
+        let stretch = after.checked_sub(1).and_then(|place| self.stretches.get(place));
+        stretch.is_some_and(|stretch| stretch.measured && stretch.numbers.contains(&number))
     }
 }
 
@@ -99,7 +137,7 @@ impl Audit {
         let record = 1 << (u8::from(sighting.consumer) * 2 + u8::from(sighting.response));
         self.twice += u64::from(*seen & record != 0);
         *seen |= record | if sighting.passed { record << 4 } else { 0 };
-        if number >= self.answered.measured_from {
+        if self.answered.is_measured(number) {
             self.measured_payload_bytes += sighting.payload_bytes;
         }
     }
@@ -116,12 +154,12 @@ impl Audit {
             payload_bytes: 0,
         };
         let mut measured = 0;
-        for number in self.answered.product.iter().cloned().flatten() {
+        for (number, counts) in self.answered.numbers() {
             let seen = usize::try_from(number).ok().and_then(|number| self.seen.get(number));
             let seen = seen.copied().unwrap_or(0);
             result.logged += u64::from(seen & LOGGED == LOGGED);
             result.verified += u64::from(seen == u8::MAX);
-            measured += u64::from(number >= self.answered.measured_from);
+            measured += u64::from(counts);
         }
         result.payload_bytes = self.measured_payload_bytes.checked_div(measured * 2).unwrap_or(0);
         result
@@ -145,12 +183,39 @@ mod tests {
 
     fn audit() -> Audit {
         let mut answered = Answered::default();
-        answered.enter(ChainKind::Product, 0..1);
-        answered.measure_from_here();
-        answered.enter(ChainKind::Floor, 1..5);
-        answered.enter(ChainKind::Product, 5..7);
+        let (product, floor) = (chain("product", ChainKind::Product), chain("nginx", ChainKind::Floor));
+        answered.enter_unmeasured(&product, 0..1);
+        answered.enter(&floor, 1..5);
+        answered.enter(&product, 5..7);
         assert_eq!((answered.next(), answered.count()), (7, 3));
         Audit::new(&answered)
+    }
+
+    fn chain(name: &str, kind: ChainKind) -> Chain {
+        let requests = std::sync::Arc::new(crate::Requests::new(&[], 0, 0));
+        let address = ([127, 0, 0, 1], 1).into();
+        Chain { name: name.to_owned(), kind, address, requests, parts: Vec::new(), logs: Vec::new() }
+    }
+
+    #[test]
+    fn products_beside_each_other_are_told_apart() {
+        let mut answered = Answered::default();
+        answered.enter(&chain("h2", ChainKind::Product), 0..2);
+        answered.skip_to(10);
+        answered.enter(&chain("quic", ChainKind::Product), 10..13);
+        assert_eq!((answered.count(), answered.of("h2").count(), answered.of("quic").count()), (5, 2, 3));
+        for (name, holds) in [("h2", true), ("quic", false)] {
+            let mut audit = Audit::new(&answered.of(name));
+            [0, 1].into_iter().for_each(|number| note_whole(&mut audit, number));
+            assert_eq!(audit.finish().holds(), holds, "the records of the other do not help");
+        }
+    }
+
+    #[test]
+    fn a_number_between_two_runs_is_not_measured() {
+        let audit = audit();
+        let measured: Vec<u64> = (0..9).filter(|number| audit.answered.is_measured(*number)).collect();
+        assert_eq!(measured, [5, 6]);
     }
 
     fn note(audit: &mut Audit, id: &str, consumer: bool, response: bool, passed: bool) {

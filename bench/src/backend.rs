@@ -3,7 +3,7 @@
 mod builtin;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use self::builtin::serve_backend;
 use kogge_proto::digest::{Sha256, Sha256Hasher};
@@ -24,7 +24,7 @@ pub struct Backend {
 
 impl Backend {
     /// Starts it at `address`; files go to `dir`. `kogge` is the program whose `bench backend` serves where nginx is missing. With `large` bytes, that
-    /// many zeros are served at [`Backend::LARGE_PATH`].
+    /// many zeros are served at [`Backend::LARGE_PATH`], and a quarter of them at [`Backend::QUARTER_PATH`].
     ///
     /// # Errors
     /// It does not start.
@@ -90,6 +90,8 @@ impl Backend {
 
     /// Where the large body is.
     pub const LARGE_PATH: &'static str = "/large";
+    /// Where a body of a quarter of its length is.
+    pub const QUARTER_PATH: &'static str = "/quarter";
 }
 
 fn nginx_args(
@@ -102,18 +104,21 @@ fn nginx_args(
     let (start, end) = ("{\"id\":\"", "\",\"data\":\"");
     let rest = body_bytes.saturating_sub(start.len() + 32 + end.len() + 2);
     let body = format!("{start}$request_id{end}{}\"}}", "x".repeat(rest));
-    let file: PathBuf = dir.join("large.bin");
-    if let Some(bytes) = large {
+    let mut locations = String::new();
+    for (path, part) in [(Backend::LARGE_PATH, 1), (Backend::QUARTER_PATH, 4)] {
+        let Some(bytes) = large else { continue };
+        let file = dir.join(format!("{}.bin", path.trim_start_matches('/')));
         // A file of holes: reading it costs no disk.
-        let made = std::fs::File::create(&file).and_then(|made| made.set_len(bytes));
+        let made = std::fs::File::create(&file).and_then(|made| made.set_len(bytes / part));
         made.map_err(BenchError::file("write", &file))?;
+        locations.push_str(&format!(
+            "    location ~ {path}$ {{ default_type application/octet-stream; alias {}; }}\n",
+            file.display()
+        ));
     }
     let server = format!(
         "server {{\n    listen {address} backlog=4096;\n    default_type application/json;\n    \
-         location / {{ return 200 '{body}'; }}\n    \
-         location ~ {large}$ {{ default_type application/octet-stream; alias {file}; }}\n  }}",
-        large = Backend::LARGE_PATH,
-        file = file.display(),
+         location / {{ return 200 '{body}'; }}\n{locations}  }}"
     );
     nginx::configure(dir, "backend", &server)
 }

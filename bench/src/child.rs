@@ -56,6 +56,12 @@ impl Child {
         }
     }
 
+    /// Sends a signal, by `kill` instead of a system call of our own: this workspace has no unsafe code.
+    pub(crate) fn signal(&self, signal: &str) -> Result<(), BenchError> {
+        let sent = Command::new("kill").args([signal, &self.pid().to_string()]).status();
+        sent.map(drop).map_err(|source| BenchError::Start { program: "kill".to_owned(), source })
+    }
+
     fn last_words(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
@@ -69,9 +75,8 @@ impl Drop for Child {
         if !matches!(self.inner.try_wait(), Ok(None)) {
             return;
         }
-        // A server with workers stops them when asked; killed, it would leave them behind. `kill` instead of a system call of our own: this workspace
-        // has no unsafe code.
-        let asked = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
+        // A server with workers stops them when asked; killed, it would leave them behind. One that is halted hears nothing.
+        let asked = self.signal("-TERM").and_then(|()| self.signal("-CONT"));
         let deadline = Instant::now() + STOP_TIME_MAX;
         while asked.is_ok() && Instant::now() < deadline {
             if !matches!(self.inner.try_wait(), Ok(None)) {

@@ -4,15 +4,19 @@
 pub(crate) mod haproxy;
 pub(crate) mod nginx;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use crate::audit::Answered;
 use crate::backend::Backend;
 use crate::chain::{Chain, ChainKind, Part};
 use crate::child::Child;
+use crate::first::until_answered;
 use crate::load::{Pair, Requests};
-use crate::{BenchError, TlsFiles};
+use crate::{BenchError, Stop, TlsFiles};
 
 /// Which proxy.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,9 +30,19 @@ pub enum Stack {
 /// A floor that is up.
 #[derive(Debug)]
 pub struct Floor {
-    first: Child,
-    second: Child,
+    stack: Stack,
+    /// Both hops, the second one first; none while they are being started again.
+    hops: Vec<Child>,
+    commands: [Command; 2],
     chain: Chain,
+}
+
+/// How a hop is started.
+#[derive(Debug)]
+struct Command {
+    program: PathBuf,
+    args: Vec<OsString>,
+    log: PathBuf,
 }
 
 impl Floor {
@@ -61,8 +75,12 @@ impl Floor {
             Stack::Nginx => nginx::hops(dir, tls, [a, b], backend.address())?,
             Stack::Haproxy => haproxy::hops(dir, tls, [a, b], backend.address())?,
         };
-        let second = Child::start(&program, second, &dir.join(format!("{name}-b.log")))?;
-        let mut first = Child::start(&program, first, &dir.join(format!("{name}-a.log")))?;
+        let log = |hop: &str| dir.join(format!("{name}-{hop}.log"));
+        let commands = [
+            Command { program: program.clone(), args: second, log: log("b") },
+            Command { program, args: first, log: log("a") },
+        ];
+        let [second, mut first] = [commands[0].start()?, commands[1].start()?];
         first.wait_up(name, a, "/")?;
         refuses_strangers(name, b, tls)?;
         let parts =
@@ -76,14 +94,41 @@ impl Floor {
             parts,
             logs: Vec::new(),
         };
-        Ok(Self { first, second, chain })
+        Ok(Self { stack, hops: vec![second, first], commands, chain })
+    }
+
+    /// Which proxy it is.
+    #[must_use]
+    pub fn stack(&self) -> Stack {
+        self.stack
+    }
+
+    /// Stops both hops and starts them again; how long it takes from then until the first request is answered.
+    ///
+    /// # Errors
+    /// They do not start.
+    pub fn start_again(&mut self, answered: &mut Answered, stop: &Stop) -> Result<Duration, BenchError> {
+        self.hops.clear();
+        let start = Instant::now();
+        self.hops = self.commands.iter().map(Command::start).collect::<Result<_, _>>()?;
+        let elapsed = until_answered(&self.chain, start, answered, stop)?;
+        // The backend, the last part, goes on as it is.
+        for (part, hop) in self.chain.parts.iter_mut().zip(self.hops.iter().rev()) {
+            part.pid = hop.pid();
+        }
+        Ok(elapsed)
     }
 
     /// What to measure.
     #[must_use]
     pub fn chain(&self) -> &Chain {
-        debug_assert!(self.first.pid() != self.second.pid());
         &self.chain
+    }
+}
+
+impl Command {
+    fn start(&self) -> Result<Child, BenchError> {
+        Child::start(&self.program, &self.args, &self.log)
     }
 }
 

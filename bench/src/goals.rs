@@ -1,8 +1,14 @@
 //! The goals, each judged by the spread of what all groups of a series showed.
 
+mod findings;
+mod table;
+
+pub use self::findings::Findings;
+pub use self::table::Goal;
 use crate::audit::AuditResult;
 use crate::run::Run;
 use crate::series::{Group, Series};
+use crate::spread::Spread;
 
 /// What decides which goals apply.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,144 +32,99 @@ impl Signing {
     }
 }
 
-/// Median, least and most of some values.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Spread {
-    pub(crate) median: f64,
-    pub(crate) min: f64,
-    pub(crate) max: f64,
-    pub(crate) count: usize,
-}
-
-impl Spread {
-    /// `None` without values.
-    pub(crate) fn of(mut values: Vec<f64>) -> Option<Self> {
-        values.retain(|value| value.is_finite());
-        values.sort_by(f64::total_cmp);
-        let (min, max) = (*values.first()?, *values.last()?);
-        let upper = *values.get(values.len() / 2)?;
-        let lower = *values.get((values.len() - 1) / 2)?;
-        Some(Self { median: (lower + upper) / 2.0, min, max, count: values.len() })
+/// What the series says about the goals.
+pub(crate) fn judge(series: &Series, signing: Signing, audit: Option<&AuditResult>) -> Findings {
+    let mut findings = Findings::default();
+    throughput(series, signing, &mut findings);
+    if signing == Signing::P256 {
+        latency(series, &mut findings);
+        disk(series, audit, &mut findings);
+        memory(series, &mut findings);
     }
+    findings
 }
 
-/// One goal and what was found.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Goal {
-    pub(crate) id: &'static str,
-    pub(crate) what: String,
-    pub(crate) found: Spread,
-    pub(crate) bound: Bound,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Bound {
-    AtLeast(f64),
-    AtMost(f64),
-}
-
-impl Goal {
-    /// Whether the median meets it.
-    pub(crate) fn met(&self) -> bool {
-        match self.bound {
-            Bound::AtLeast(bound) => self.found.median >= bound,
-            Bound::AtMost(bound) => self.found.median <= bound,
+fn throughput(series: &Series, signing: Signing, findings: &mut Findings) {
+    let id = match signing {
+        Signing::P256 => "T1",
+        Signing::Batch => "T2",
+        Signing::Ed25519 => "T3",
+        Signing::Rsa2048 => "T4",
+    };
+    let ratio = |group: &Group, product: &Run| Some(product.rate() / best(group)?.rate());
+    let added = |group: &Group, product: &Run| Some(product.servers_cpu() - best(group)?.servers_cpu());
+    let cases = [(16, "c=16"), (64, "c=64")];
+    for (connections, case) in cases {
+        let (values, discarded) = values(series, connections, ratio);
+        if (signing, connections) != (Signing::Batch, 16) {
+            findings.add(id, case, values, discarded);
         }
     }
-}
-
-/// All goals about which the series says something.
-pub(crate) fn judge(series: &Series, signing: Signing, audit: Option<&AuditResult>) -> Vec<Goal> {
-    let mut goals = Vec::new();
-    throughput(series, signing, &mut goals);
-    latency(series, &mut goals);
-    disk(series, audit, &mut goals);
-    memory(series, &mut goals);
-    goals
-}
-
-fn throughput(series: &Series, signing: Signing, goals: &mut Vec<Goal>) {
-    let (id, share, at, cpu) = match signing {
-        Signing::P256 => ("T1", 0.24, &[16, 64][..], Some(240.0)),
-        Signing::Batch => ("T2", 0.45, &[64][..], Some(80.0)),
-        Signing::Ed25519 => ("T3", 0.27, &[16, 64][..], None),
-        Signing::Rsa2048 => ("T4", 0.075, &[16, 64][..], None),
-    };
-    for &connections in at {
-        let ratio = |group: &Group, product: &Run| Some(product.rate() / best(group)?.rate());
-        add(
-            goals,
-            id,
-            format!("exchanges/s, share of the floor's, c={connections}"),
-            Bound::AtLeast(share),
-            values(series, connections, ratio),
-        );
-        let added = |group: &Group, product: &Run| Some(product.servers_cpu() - best(group)?.servers_cpu());
-        if let Some(bound) = cpu {
-            let what = format!("CPU µs per exchange above the floor's, c={connections}");
-            add(goals, "T5", what, Bound::AtMost(bound), values(series, connections, added));
+    match signing {
+        Signing::P256 => {
+            for (connections, case) in cases {
+                let (values, discarded) = values(series, connections, added);
+                findings.add("T5", case, values, discarded);
+            }
         }
+        Signing::Batch => {
+            let (values, discarded) = values(series, 64, added);
+            findings.add("T5", "batch c=64", values, discarded);
+        }
+        Signing::Ed25519 | Signing::Rsa2048 => {}
     }
 }
 
-fn latency(series: &Series, goals: &mut Vec<Goal>) {
-    let over = |group: &Group, product: &Run| {
-        let floor = least(group, 0.5)?;
-        Some(product.us(0.5) - floor - 2.0 * product.fsync_mean_us())
+fn latency(series: &Series, findings: &mut Findings) {
+    let added = |group: &Group, product: &Run| Some(product.us(0.5) - least(group, 0.5)?);
+    let over = |group: &Group, product: &Run| Some(added(group, product)? - 2.0 * product.fsync_mean_us());
+    let median = |of: &dyn Fn(&Group, &Run) -> Option<f64>| {
+        Spread::of(values(series, 1, of).0).map_or(0.0, |spread| spread.median)
     };
-    add(
-        goals,
-        "L1",
-        "added p50 less two syncs, µs, c=1".to_owned(),
-        Bound::AtMost(300.0),
-        values(series, 1, over),
-    );
+    let bound = median(&|_, product| Some(2.0 * product.fsync_mean_us() + 300.0));
+    let note = format!("added p50 {:.0} µs beside 2 F + 300 = {bound:.0} µs", median(&added));
+    let (values_over, discarded) = values(series, 1, over);
+    findings.add_with_note("L1", "c=1", values_over, discarded, note);
     let tail = |group: &Group, product: &Run| Some(product.us(0.99) / least(group, 0.99)?);
-    add(goals, "L2", "p99, times the floor's, c=16".to_owned(), Bound::AtMost(3.0), values(series, 16, tail));
+    let (values_tail, discarded) = values(series, 16, tail);
+    findings.add("L2", "c=16", values_tail, discarded);
     let open = series.open.iter().map(|run| run.us(0.99) / run.us(0.5)).collect();
-    add(goals, "L3", "open loop: p99, times its p50".to_owned(), Bound::AtMost(5.0), open);
+    findings.add("L3", "half load", open, 0);
 }
 
-fn disk(series: &Series, audit: Option<&AuditResult>, goals: &mut Vec<Goal>) {
+fn disk(series: &Series, audit: Option<&AuditResult>, findings: &mut Findings) {
     let written = |_: &Group, run: &Run| Some(run.usage.device_bytes as f64 / run.usage.log_bytes as f64);
-    let what = "device bytes, times the log's, c=64".to_owned();
-    add(goals, "D2", what, Bound::AtMost(1.15), values(series, 64, written));
+    let (values_written, discarded) = values(series, 64, written);
+    findings.add("D2", "c=64", values_written, discarded);
     if let Some(audit) = audit {
         // Two servers write.
         let beyond = |_: &Group, run: &Run| {
             Some(run.per_exchange(run.usage.log_bytes) / 2.0 - audit.payload_bytes as f64)
         };
-        let what = "log bytes per exchange and server beyond the payload, c=64".to_owned();
-        add(goals, "D3", what, Bound::AtMost(700.0), values(series, 64, beyond));
+        let (values_beyond, discarded) = values(series, 64, beyond);
+        findings.add("D3", "c=64", values_beyond, discarded);
     }
     let flushes = |_: &Group, run: &Run| Some(run.per_exchange(run.usage.flushes));
-    add(
-        goals,
-        "D4",
-        "flushes per exchange, c=64".to_owned(),
-        Bound::AtMost(0.2),
-        values(series, 64, flushes),
-    );
+    let (values_flushes, discarded) = values(series, 64, flushes);
+    findings.add("D4", "c=64", values_flushes, discarded);
 }
 
-fn memory(series: &Series, goals: &mut Vec<Goal>) {
+fn memory(series: &Series, findings: &mut Findings) {
     let mib = |kib: Option<&u64>| kib.map(|kib| *kib as f64 / 1024.0);
-    let idle = mib(series.idle_pss_kib.iter().max()).into_iter().collect();
-    add(goals, "M1", "MiB of the larger server before the load".to_owned(), Bound::AtMost(20.0), idle);
-    let loaded = values(series, 64, |_, run| mib(run.pss_kib.iter().max()));
-    add(goals, "M1", "MiB of the larger server at c=64".to_owned(), Bound::AtMost(40.0), loaded);
+    findings.add("M1", "idle", mib(series.idle_pss_kib.iter().max()).into_iter().collect(), 0);
+    let (loaded, discarded) = values(series, 64, |_, run| mib(run.pss_kib.iter().max()));
+    findings.add("M1", "c=64", loaded, discarded);
 }
 
-fn add(goals: &mut Vec<Goal>, id: &'static str, what: String, bound: Bound, values: Vec<f64>) {
-    if let Some(found) = Spread::of(values) {
-        goals.push(Goal { id, what, found, bound });
-    }
-}
-
-/// A value of each group with that many connections.
-fn values(series: &Series, connections: usize, of: impl Fn(&Group, &Run) -> Option<f64>) -> Vec<f64> {
-    let groups = series.groups.iter().filter(|group| group.connections == connections);
-    groups.filter_map(|group| of(group, group.product()?)).collect()
+/// A value of each group with that many connections that counts, and how many do not.
+fn values(
+    series: &Series,
+    connections: usize,
+    of: impl Fn(&Group, &Run) -> Option<f64>,
+) -> (Vec<f64>, usize) {
+    let groups = series.groups.iter().filter(|group| group.connections == connections && group.accepted);
+    let found: Vec<f64> = groups.filter_map(|group| of(group, group.product()?)).collect();
+    (found, series.pairs(connections).1)
 }
 
 /// The better floor is the one that the product is held against.

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use kogge_proto::digest::{Sha256, Sha256Hasher};
 use serde_json::{Value, json};
 
-use crate::account::pss_kib;
+use crate::account::{Sample, pss_kib};
 use crate::audit::{Answered, AuditResult};
 use crate::chain::{Chain, ChainKind};
-use crate::goals::Spread;
 use crate::load::head_of;
+use crate::spread::Spread;
 use crate::{BenchError, Stop};
 
 /// What is to be fetched.
@@ -26,6 +26,8 @@ pub struct LargePlan {
     pub parallel: usize,
     /// How often each chain is measured.
     pub pairs: usize,
+    /// A transfer beside which others used more than this share of the machine, in percent, does not count.
+    pub others_max_pct: f64,
 }
 
 /// What was found, per chain in the order of the runs.
@@ -41,8 +43,17 @@ struct LargeRun {
     kind: ChainKind,
     pair: usize,
     mb_s: f64,
-    /// Of both servers together: before, and the most while bodies passed.
-    pss_kib: [u64; 2],
+    others_pct: f64,
+    /// Of each server: before, and the most while bodies passed.
+    pss_kib: Vec<[u64; 2]>,
+}
+
+impl LargeRun {
+    /// How much the memory of the server grew that grew most.
+    fn growth_mib(&self) -> f64 {
+        let growth = self.pss_kib.iter().map(|[before, most]| most.saturating_sub(*before));
+        growth.max().unwrap_or(0) as f64 / 1024.0
+    }
 }
 
 impl LargeRuns {
@@ -68,10 +79,12 @@ impl LargeRuns {
                     return Err(BenchError::Interrupted);
                 }
                 let run = fetch_all(plan, chain, request, pair, answered)?;
-                let [before, most] = run.pss_kib;
                 progress(&format!(
-                    "{:<9} {:>7.1} MB/s, memory {before} KiB and {most} KiB at most",
-                    run.chain, run.mb_s
+                    "{:<9} {:>7.1} MB/s, memory grew by {:.1} MiB, others {:.1} %",
+                    run.chain,
+                    run.mb_s,
+                    run.growth_mib(),
+                    run.others_pct
                 ));
                 runs.push(run);
             }
@@ -92,7 +105,7 @@ impl LargeRuns {
         if let Some(growth) = self.growth() {
             let bound = if self.plan.parallel == 1 { 4 } else { 32 };
             out.push_str(&format!(
-                "B3  growth of both servers' memory in MiB: {:.1} ({:.1} to {:.1}), at most {bound}\n",
+                "B3  growth of the memory of the server that grew most, in MiB: {:.1} ({:.1} to {:.1}), at most {bound}\n",
                 growth.median, growth.min, growth.max
             ));
         }
@@ -109,7 +122,7 @@ impl LargeRuns {
     /// For programs.
     #[must_use]
     pub fn json(&self, audit: Option<&AuditResult>) -> Value {
-        let run = |run: &LargeRun| json!({"chain": run.chain, "pair": run.pair, "mb_s": run.mb_s, "pss_kib": run.pss_kib});
+        let run = |run: &LargeRun| json!({"chain": run.chain, "pair": run.pair, "mb_s": run.mb_s, "others_pct": run.others_pct, "pss_kib": run.pss_kib});
         let spread = |spread: Option<Spread>| {
             spread.map(|spread| json!({"median": spread.median, "min": spread.min, "max": spread.max}))
         };
@@ -123,21 +136,36 @@ impl LargeRuns {
         })
     }
 
-    fn ratio(&self) -> Option<Spread> {
+    /// MB/s of one chain as a share of another's, or of the best floor's without one; of each round in which both count.
+    #[must_use]
+    pub fn ratios(&self, of: &str, to: Option<&str>) -> Vec<f64> {
         let ratio = |run: &LargeRun| {
-            let same =
-                self.runs.iter().filter(|other| other.pair == run.pair && other.kind == ChainKind::Floor);
-            Some(run.mb_s / same.map(|floor| floor.mb_s).max_by(f64::total_cmp)?)
+            let wanted = |other: &&LargeRun| match to {
+                Some(name) => other.chain == name,
+                None => other.kind == ChainKind::Floor,
+            };
+            let same = self.counting().filter(|other| other.pair == run.pair).filter(wanted);
+            Some(run.mb_s / same.map(|other| other.mb_s).max_by(f64::total_cmp)?)
         };
-        Spread::of(self.product().filter_map(ratio).collect())
+        self.counting().filter(|run| run.chain == of).filter_map(ratio).collect()
+    }
+
+    /// What the server of this chain grew by that grew most, each time.
+    #[must_use]
+    pub fn growth_mib(&self, of: &str) -> Vec<f64> {
+        self.runs.iter().filter(|run| run.chain == of).map(LargeRun::growth_mib).collect()
+    }
+
+    fn ratio(&self) -> Option<Spread> {
+        Spread::of(self.product().next().map(|run| self.ratios(&run.chain, None)).unwrap_or_default())
     }
 
     fn growth(&self) -> Option<Spread> {
-        let growth = |run: &LargeRun| {
-            let [before, most] = run.pss_kib;
-            most.saturating_sub(before) as f64 / 1024.0
-        };
-        Spread::of(self.product().map(growth).collect())
+        Spread::of(self.product().map(LargeRun::growth_mib).collect())
+    }
+
+    fn counting(&self) -> impl Iterator<Item = &LargeRun> {
+        self.runs.iter().filter(|run| run.others_pct <= self.plan.others_max_pct)
     }
 
     fn product(&self) -> impl Iterator<Item = &LargeRun> {
@@ -154,14 +182,14 @@ fn fetch_all(
 ) -> Result<LargeRun, BenchError> {
     let first = answered.next();
     let issued = first..first + plan.parallel as u64;
-    let memory = || chain.servers().map(|part| pss_kib(part.pid)).sum::<u64>();
-    let (before, start) = (memory(), Instant::now());
+    let memory = || chain.servers().map(|part| pss_kib(part.pid)).collect::<Vec<u64>>();
+    let (sample, before, start) = (Sample::take(chain)?, memory(), Instant::now());
     let (results, most) = thread::scope(|scope| {
         let fetch = |number| scope.spawn(move || fetch(plan, chain, request, number));
         let fetching: Vec<_> = issued.clone().map(fetch).collect();
-        let mut most = before;
+        let mut most = before.clone();
         while fetching.iter().any(|one| !one.is_finished()) {
-            most = most.max(memory());
+            most.iter_mut().zip(memory()).for_each(|(most, now)| *most = now.max(*most));
             thread::sleep(SAMPLE_EVERY);
         }
         let results: Vec<_> = fetching.into_iter().map(thread::ScopedJoinHandle::join).collect();
@@ -173,10 +201,12 @@ fn fetch_all(
         let ended = result.unwrap_or_else(|_| Err("the fetching thread came to a bad end".to_owned()));
         end = end.max(ended.map_err(unfit)?);
     }
-    answered.enter(chain.kind, issued);
+    let others_pct = Sample::take(chain)?.since(&sample).others_pct;
+    answered.enter_unmeasured(chain, issued);
     let bytes = plan.bytes as f64 * plan.parallel as f64;
     let mb_s = bytes / end.duration_since(start).as_secs_f64() / 1e6;
-    Ok(LargeRun { chain: chain.name.clone(), kind: chain.kind, pair, mb_s, pss_kib: [before, most] })
+    let pss_kib = before.into_iter().zip(most).map(|(before, most)| [before, most]).collect();
+    Ok(LargeRun { chain: chain.name.clone(), kind: chain.kind, pair, mb_s, others_pct, pss_kib })
 }
 
 /// One body; when it had arrived.
@@ -223,3 +253,54 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 /// The product hands nothing over before the whole body has arrived and was verified.
 const SILENCE_MAX: Duration = Duration::from_secs(600);
 const READ_BYTES: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs() -> LargeRuns {
+        let run = |pair, chain: &str, kind, mb_s, others_pct| LargeRun {
+            chain: chain.to_owned(),
+            kind,
+            pair,
+            mb_s,
+            others_pct,
+            pss_kib: vec![[1024, 3072], [1024, 1024 + 512]],
+        };
+        let plan = LargePlan {
+            bytes: 1,
+            sha256: kogge_proto::digest::sha256(b""),
+            parallel: 1,
+            pairs: 3,
+            others_max_pct: 5.0,
+        };
+        let floor = |pair, mb_s| run(pair, "nginx", ChainKind::Floor, mb_s, 0.0);
+        let product = |pair, name, mb_s, others| run(pair, name, ChainKind::Product, mb_s, others);
+        let runs = vec![
+            floor(0, 50.0),
+            floor(0, 100.0),
+            product(0, "h2", 50.0, 5.0),
+            product(0, "quic", 10.0, 0.0),
+            floor(1, 100.0),
+            product(1, "h2", 70.0, 0.0),
+            product(1, "quic", 20.0, 5.1),
+            product(2, "h2", 70.0, 0.0),
+        ];
+        LargeRuns { plan, runs }
+    }
+
+    #[test]
+    fn each_round_is_held_against_its_own_best_floor() {
+        assert_eq!(runs().ratios("h2", None), [0.5, 0.7], "there is no floor in the third");
+    }
+
+    #[test]
+    fn a_transfer_beside_others_does_not_count() {
+        assert_eq!(runs().ratios("quic", Some("h2")), [0.2]);
+    }
+
+    #[test]
+    fn memory_is_that_of_the_server_that_grew_most() {
+        assert_eq!(runs().growth_mib("quic"), [2.0, 2.0]);
+    }
+}

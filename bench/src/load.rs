@@ -5,6 +5,7 @@
 
 pub(crate) mod pace;
 mod requests;
+pub(crate) mod timeline;
 mod wire;
 
 use std::cell::{Cell, RefCell};
@@ -25,6 +26,7 @@ pub use self::pace::Schedule;
 use self::pace::{Monotonic, release};
 pub(crate) use self::requests::id_of;
 pub use self::requests::{Pair, Requests, number_of};
+use self::timeline::Timeline;
 use self::wire::head;
 use crate::{BenchError, Histogram, Stop};
 
@@ -41,6 +43,8 @@ pub(crate) struct Job {
     pub(crate) begin: Instant,
     /// What ends before is not measured.
     pub(crate) measure: Range<Instant>,
+    /// Also count in slices of so long.
+    pub(crate) timeline: Option<Duration>,
 }
 
 /// When the next request is sent.
@@ -59,6 +63,7 @@ pub(crate) struct Outcome {
     pub(crate) issued: Range<u64>,
     /// How long those took that ended (open loop: were due) within the measured time.
     pub(crate) latency: Histogram,
+    pub(crate) timeline: Option<Timeline>,
     pub(crate) failed: u64,
     pub(crate) first_failure: Option<String>,
 }
@@ -110,6 +115,7 @@ struct Shared {
     schedule: Option<Schedule>,
     next: Cell<u64>,
     latency: RefCell<Histogram>,
+    timeline: RefCell<Option<Timeline>>,
     failed: Cell<u64>,
     first_failure: RefCell<Option<String>>,
 }
@@ -120,7 +126,9 @@ impl Shared {
             Pace::Closed => None,
             Pace::Open(rate) => Some(Schedule::new(job.begin, rate)),
         };
+        let timeline = job.timeline.map(|slice| Timeline::new(job.measure.start, slice));
         Self {
+            timeline: RefCell::new(timeline),
             job,
             stop,
             schedule,
@@ -182,6 +190,9 @@ impl Shared {
         };
         if self.job.measure.contains(&when) {
             self.latency.borrow_mut().add(latency);
+            if let Some(timeline) = self.timeline.borrow_mut().as_mut() {
+                timeline.add(end, latency);
+            }
         }
     }
 
@@ -189,6 +200,7 @@ impl Shared {
         Outcome {
             issued: self.job.first..self.job.first + self.next.get(),
             latency: self.latency.borrow().clone(),
+            timeline: self.timeline.take(),
             failed: self.failed.get(),
             first_failure: self.first_failure.borrow().clone(),
         }

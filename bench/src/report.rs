@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::audit::AuditResult;
-use crate::goals::{Bound, Goal, Signing, Spread, judge};
+use crate::goals::{Findings, Signing, judge};
 use crate::load::Pace;
 use crate::run::Run;
-use crate::series::Series;
+use crate::series::{Choice, Series};
+use crate::spread::Spread;
 use crate::stages::Stage;
 
 /// A series with all that is to be said about it.
@@ -16,7 +17,7 @@ use crate::stages::Stage;
 pub struct Report {
     series: Series,
     audit: Option<AuditResult>,
-    goals: Vec<Goal>,
+    findings: Findings,
     /// Of each server, by its name.
     stages: Vec<(&'static str, Vec<Stage>)>,
     setting: Value,
@@ -32,8 +33,8 @@ impl Report {
         audit: Option<AuditResult>,
         setting: Value,
     ) -> Self {
-        let goals = judge(&series, Signing::of(keys, signature), audit.as_ref());
-        Self { series, audit, goals, stages: Vec::new(), setting }
+        let findings = judge(&series, Signing::of(keys, signature), audit.as_ref());
+        Self { series, audit, findings, stages: Vec::new(), setting }
     }
 
     /// Adds where a server's time went.
@@ -43,9 +44,21 @@ impl Report {
         }
     }
 
-    /// For people.
+    /// What it says about the goals.
+    #[must_use]
+    pub fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    /// For people: everything.
     #[must_use]
     pub fn table(&self) -> String {
+        format!("{}{}", self.runs_table(), self.findings.table())
+    }
+
+    /// For people: all but the goals.
+    #[must_use]
+    pub fn runs_table(&self) -> String {
         let mut out = String::new();
         // Writing into a String cannot fail.
         let _ = writeln!(
@@ -71,10 +84,20 @@ impl Report {
         for run in &self.series.open {
             let _ = writeln!(out, "{}", row("open loop", run.shape.connections, &[run]));
         }
-        let (discarded, noisy) = (self.series.discarded, self.series.noisy);
+        for Choice { connections, floor } in &self.series.chosen {
+            let _ = writeln!(
+                out,
+                "c={connections}: {floor} was the better floor in trials and ran in all pairs."
+            );
+        }
+        let (discarded, groups) = (self.series.discarded, self.series.groups.len());
+        let accepted = self.series.groups.iter().filter(|group| group.accepted).count();
         let _ = writeln!(
             out,
-            "\n{discarded} runs were made again because others used the machine, {noisy} kept all the same."
+            "{accepted} of {groups} pairs count. {} runs did not: {} beside others, {} on a machine slower than before.",
+            discarded.count(),
+            discarded.others,
+            discarded.calibration
         );
         if let Some(audit) = &self.audit {
             let AuditResult { answered, logged, verified, twice, strangers, payload_bytes } = audit;
@@ -92,29 +115,24 @@ impl Report {
                     writeln!(out, "  {:>5.1} % {mean_us:>9.1} µs {count:>10.0} ×  {labels}", share * 100.0);
             }
         }
-        for goal in &self.goals {
-            let _ = writeln!(out, "{}", goal_line(goal));
-        }
         out
     }
 
     /// For programs: one object.
     #[must_use]
     pub fn json(&self) -> Value {
-        let runs = self
-            .series
-            .groups
-            .iter()
-            .enumerate()
-            .flat_map(|(number, group)| group.runs.iter().map(move |run| run_json(Some(number), run)));
+        let runs = self.series.groups.iter().enumerate().flat_map(|(number, group)| {
+            group.runs.iter().map(move |run| run_json(Some((number, group.accepted)), run))
+        });
         let runs: Vec<Value> = runs.chain(self.series.open.iter().map(|run| run_json(None, run))).collect();
-        let goals: Vec<Value> = self.goals.iter().map(goal_json).collect();
         json!({
             "setting": self.setting,
             "runs": runs,
-            "goals": goals,
-            "discarded": self.series.discarded,
-            "noisy": self.series.noisy,
+            "goals": self.findings.json(),
+            "not_counted": {"beside_others": self.series.discarded.others, "slow": self.series.discarded.calibration},
+            "pairs": self.series.groups.len(),
+            "pairs_accepted": self.series.groups.iter().filter(|group| group.accepted).count(),
+            "floors": self.series.chosen.iter().map(|choice| json!({"connections": choice.connections, "floor": choice.floor})).collect::<Vec<_>>(),
             "stages": self.stages.iter().map(stages_json).collect::<Vec<_>>(),
             "idle_pss_kib": self.series.idle_pss_kib,
             "audit": self.audit.as_ref().map(audit_json),
@@ -169,33 +187,9 @@ fn row(name: &str, connections: usize, runs: &[&Run]) -> String {
     )
 }
 
-fn goal_line(goal: &Goal) -> String {
-    let Spread { median, min, max, count } = goal.found;
-    let (word, bound) = match goal.bound {
-        Bound::AtLeast(bound) => ("at least", bound),
-        Bound::AtMost(bound) => ("at most", bound),
-    };
-    let verdict = if goal.met() { "met" } else { "NOT MET" };
-    format!(
-        "{:<3} {:<58} {median:>9.3} ({min:.3} to {max:.3}, {count} groups), {word} {bound}: {verdict}",
-        goal.id, goal.what
-    )
-}
-
 fn stages_json((server, stages): &(&'static str, Vec<Stage>)) -> Value {
     let stage = |Stage { labels, count, mean_us, share }: &Stage| json!({"labels": labels, "count": count, "mean_us": mean_us, "share": share});
     json!({"server": server, "stages": stages.iter().map(stage).collect::<Vec<_>>()})
-}
-
-fn goal_json(goal: &Goal) -> Value {
-    let Spread { median, min, max, count } = goal.found;
-    let (bound, value) = match goal.bound {
-        Bound::AtLeast(bound) => ("at_least", bound),
-        Bound::AtMost(bound) => ("at_most", bound),
-    };
-    json!({
-        "id": goal.id, "what": goal.what, "median": median, "min": min, "max": max, "groups": count, bound: value, "met": goal.met(),
-    })
 }
 
 pub(crate) fn audit_json(audit: &AuditResult) -> Value {
@@ -210,11 +204,12 @@ pub(crate) fn audit_json(audit: &AuditResult) -> Value {
     })
 }
 
-fn run_json(group: Option<usize>, run: &Run) -> Value {
+fn run_json(group: Option<(usize, bool)>, run: &Run) -> Value {
     let cpu: serde_json::Map<String, Value> =
         run.cpu().map(|(name, us)| (name.to_owned(), json!(us))).collect();
     json!({
-        "group": group,
+        "group": group.map(|(number, _)| number),
+        "counts": group.is_none_or(|(_, accepted)| accepted),
         "chain": run.chain,
         "connections": run.shape.connections,
         "open_loop_rate": match run.shape.pace { Pace::Closed => None, Pace::Open(rate) => Some(rate) },

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::account::{Sample, Usage, calibrate, fsync_mean_us, pss_kib};
+use crate::account::{Sample, Usage, fsync_mean_us, pss_kib};
 use crate::audit::Answered;
 use crate::chain::{Chain, ChainKind};
 use crate::load::{Job, Outcome, Pace, perform};
@@ -77,11 +77,11 @@ impl Run {
 pub(crate) fn measure(
     chain: &Chain,
     shape: Shape,
+    calibration_mb_s: f64,
     probe_dir: &Path,
     answered: &mut Answered,
     stop: &Stop,
 ) -> Result<Run, BenchError> {
-    let calibration_mb_s = calibrate(CALIBRATION_TIME);
     let fsync_before = fsync_mean_us(probe_dir)?;
     let begin = Instant::now();
     let start = begin + shape.warm_up;
@@ -94,6 +94,7 @@ pub(crate) fn measure(
         first: answered.next(),
         begin,
         measure: measured.clone(),
+        timeline: None,
     };
     let (outcome, observed) = thread::scope(|scope| {
         let load = scope.spawn(|| perform(&job, stop));
@@ -104,7 +105,7 @@ pub(crate) fn measure(
         outcome.map_err(|_| BenchError::Machine("the load generator came to a bad end".to_owned()))??;
     let (usage, pss_kib) = observed?;
     complete(chain, &outcome)?;
-    answered.enter(chain.kind, outcome.issued.clone());
+    answered.enter(chain, outcome.issued.clone());
     Ok(Run {
         chain: chain.name.clone(),
         kind: chain.kind,
@@ -152,5 +153,3 @@ fn sleep_until(time: Instant, stop: &Stop) {
 }
 
 const NAP: Duration = Duration::from_millis(100);
-/// Long enough to span some ticks of the scheduler on every core.
-const CALIBRATION_TIME: Duration = Duration::from_millis(300);

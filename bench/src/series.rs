@@ -1,14 +1,17 @@
 //! Runs side by side: each group measures every chain once, forwards and backwards in turn, so that what drifts falls on all alike.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::account::{log_bytes, pss_kib};
 use crate::audit::Answered;
 use crate::chain::{Chain, ChainKind};
+use crate::gate::{Discarded, Gate};
 use crate::load::{Job, Pace, Requests, perform};
-use crate::run::{Run, Shape, complete, measure};
-use crate::{BenchError, Pair, Stop};
+use crate::run::{Run, complete};
+use crate::runner::Runner;
+use crate::{BenchError, Pair, Spinners, Stop};
 
 /// What is to be measured.
 #[derive(Clone, Debug)]
@@ -23,10 +26,14 @@ pub struct Plan {
     pub warm_up: Duration,
     /// Shares of the product's own maximum at which an open loop is run.
     pub open: Vec<f64>,
+    /// Find the better floor by short trials of this length for each number of connections and leave the others out; without, every floor runs in each group.
+    pub floor_trial: Option<Duration>,
     /// A run beside which others used more than this share of the machine, in percent, is made again.
     pub others_max_pct: f64,
     /// Directory on the disk of the message logs.
     pub probe_dir: PathBuf,
+    /// What keeps the cores awake during the runs, and is halted while the machine is calibrated.
+    pub spinners: Option<Arc<Spinners>>,
 }
 
 /// All runs of a plan.
@@ -35,13 +42,12 @@ pub struct Series {
     pub(crate) groups: Vec<Group>,
     /// The product under a constant rate.
     pub(crate) open: Vec<Run>,
-    /// Runs that were made again because others used the machine.
-    pub(crate) discarded: u64,
-    /// Runs that were kept although others used the machine, because it would not become quiet.
-    pub(crate) noisy: u64,
+    /// Runs that were made again or do not count because others used the machine.
+    pub(crate) discarded: Discarded,
     /// Memory of the product's servers before the first exchange of this series.
     pub(crate) idle_pss_kib: Vec<u64>,
-    pub(crate) best_calibration: f64,
+    /// Which floor was the better one in the trials, by the number of connections.
+    pub(crate) chosen: Vec<Choice>,
 }
 
 /// One run of each chain with the same number of connections.
@@ -49,6 +55,15 @@ pub struct Series {
 pub(crate) struct Group {
     pub(crate) connections: usize,
     pub(crate) runs: Vec<Run>,
+    /// Whether every run had the machine for itself: others do not count.
+    pub(crate) accepted: bool,
+}
+
+/// A trial of the floors.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Choice {
+    pub(crate) connections: usize,
+    pub(crate) floor: String,
 }
 
 impl Series {
@@ -67,81 +82,103 @@ impl Series {
         let product = chains.iter().find(|chain| chain.kind == ChainKind::Product);
         series.idle_pss_kib =
             product.map(|chain| chain.servers().map(|part| pss_kib(part.pid)).collect()).unwrap_or_default();
+        let in_pairs = plan.pairs * plan.connections.len();
+        let gate = Gate::new(plan.others_max_pct, u32::try_from(in_pairs).unwrap_or(u32::MAX));
+        let mut runner = Runner { plan, gate, answered, stop, progress, left: 0 };
+        runner.left = in_pairs * compared(plan, chains) + plan.open.len() * plan.pairs.min(OPEN_RUNS_MAX);
         for &connections in &plan.connections {
+            let chains = series.chains_for(connections, chains, &mut runner)?;
             for pair in 0..plan.pairs {
-                let mut order: Vec<&Chain> = chains.iter().collect();
-                if pair % 2 == 1 {
-                    order.reverse();
-                }
-                let mut runs = Vec::with_capacity(order.len());
-                for chain in order {
-                    runs.push(series.accepted(
-                        plan,
-                        chain,
-                        connections,
-                        Pace::Closed,
-                        answered,
-                        stop,
-                        progress,
-                    )?);
-                }
-                series.groups.push(Group { connections, runs });
+                series.groups.push(group(connections, pair, &chains, &mut runner)?);
             }
         }
         if let (Some(product), Some(&connections)) = (product, plan.connections.last()) {
             for share in &plan.open {
                 let rate = Pace::Open(series.product_maximum(connections) * share);
-                for _ in 0..plan.pairs {
-                    let run = series.accepted(plan, product, connections, rate, answered, stop, progress)?;
-                    series.open.push(run);
+                for _ in 0..plan.pairs.min(OPEN_RUNS_MAX) {
+                    let (run, alone) = runner.run(product, connections, rate)?;
+                    series.open.extend(alone.then_some(run));
                 }
             }
         }
+        series.discarded = runner.gate.discarded();
         Ok(series)
     }
 
-    /// A run during which we had the machine, or the last of some tries.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is one thing, and a struct of them would have one use"
-    )]
-    fn accepted(
+    /// All chains, or, if only the better floor is to be in the pairs, those without the other one.
+    fn chains_for<'a>(
         &mut self,
-        plan: &Plan,
-        chain: &Chain,
         connections: usize,
-        pace: Pace,
-        answered: &mut Answered,
-        stop: &Stop,
-        progress: &mut dyn FnMut(&str),
-    ) -> Result<Run, BenchError> {
-        let shape = Shape { connections, pace, warm_up: plan.warm_up, time: plan.time };
-        let mut tries = 1;
-        loop {
-            let run = measure(chain, shape, &plan.probe_dir, answered, stop)?;
-            self.best_calibration = self.best_calibration.max(run.calibration_mb_s);
-            let alone = run.usage.others_pct <= plan.others_max_pct
-                && (run.calibration_mb_s >= self.best_calibration * CALIBRATION_MIN
-                    || plan.others_max_pct >= 100.0);
-            progress(&line(&run, alone));
-            if alone {
-                return Ok(run);
-            }
-            if tries == TRIES_MAX {
-                self.noisy += 1;
-                return Ok(run);
-            }
-            tries += 1;
-            self.discarded += 1;
-        }
+        chains: &'a [Chain],
+        runner: &mut Runner<'_>,
+    ) -> Result<Vec<&'a Chain>, BenchError> {
+        let floors: Vec<&Chain> = chains.iter().filter(|chain| chain.kind == ChainKind::Floor).collect();
+        let Some(time) = runner.plan.floor_trial.filter(|_| floors.len() > 1) else {
+            return Ok(chains.iter().collect());
+        };
+        let chosen = runner.better(&floors, connections, time)?;
+        self.chosen.extend(chosen.map(|floor| Choice { connections, floor: floor.name.clone() }));
+        let stays = |chain: &&Chain| {
+            chain.kind != ChainKind::Floor || chosen.is_some_and(|floor| floor.name == chain.name)
+        };
+        Ok(chains.iter().filter(stays).collect())
+    }
+
+    /// Exchanges per second of a chain, median of all its runs.
+    #[must_use]
+    pub fn maximum(&self, connections: usize, chain: &str) -> f64 {
+        let groups = self.groups.iter().filter(|group| group.connections == connections);
+        let runs = groups.flat_map(|group| &group.runs).filter(|run| run.chain == chain);
+        crate::spread::Spread::of(runs.map(Run::rate).collect()).map_or(0.0, |spread| spread.median)
     }
 
     /// Exchanges per second of the product, median of its runs.
     fn product_maximum(&self, connections: usize) -> f64 {
         let groups = self.groups.iter().filter(|group| group.connections == connections);
         let rates = groups.filter_map(|group| group.product()).map(Run::rate).collect();
-        crate::goals::Spread::of(rates).map_or(0.0, |spread| spread.median)
+        crate::spread::Spread::of(rates).map_or(0.0, |spread| spread.median)
     }
+
+    /// How many pairs with that many connections count, and how many do not.
+    #[must_use]
+    pub fn pairs(&self, connections: usize) -> (usize, usize) {
+        let all = self.groups.iter().filter(|group| group.connections == connections);
+        let (accepted, other): (Vec<_>, Vec<_>) = all.partition(|group| group.accepted);
+        (accepted.len(), other.len())
+    }
+
+    /// Of each pair that counts: the rate of one chain as a share of another's.
+    #[must_use]
+    pub fn rates(&self, connections: usize, of: &str, to: &str) -> Vec<f64> {
+        let groups = self.groups.iter().filter(|group| group.accepted && group.connections == connections);
+        let rate = |group: &Group, name: &str| Some(group.runs.iter().find(|run| run.chain == name)?.rate());
+        groups.filter_map(|group| Some(rate(group, of)? / rate(group, to)?)).collect()
+    }
+}
+
+/// How many chains a group has.
+fn compared(plan: &Plan, chains: &[Chain]) -> usize {
+    let floors = chains.iter().filter(|chain| chain.kind == ChainKind::Floor).count();
+    chains.len() - if plan.floor_trial.is_some() { floors.saturating_sub(1) } else { 0 }
+}
+
+fn group(
+    connections: usize,
+    pair: usize,
+    chains: &[&Chain],
+    runner: &mut Runner<'_>,
+) -> Result<Group, BenchError> {
+    let mut order = chains.to_vec();
+    if pair % 2 == 1 {
+        order.reverse();
+    }
+    let (mut runs, mut accepted) = (Vec::with_capacity(order.len()), true);
+    for chain in order {
+        let (run, alone) = runner.run(chain, connections, Pace::Closed)?;
+        accepted &= alone;
+        runs.push(run);
+    }
+    Ok(Group { connections, runs, accepted })
 }
 
 impl Group {
@@ -154,7 +191,7 @@ impl Group {
     }
 }
 
-/// Makes exchanges with bodies of 16 KiB until each of the chain's logs holds so many bytes. They count in the audit.
+/// Makes exchanges with large bodies until each of the chain's logs holds so many bytes. They count in the audit.
 ///
 /// # Errors
 /// An exchange failed, or somebody asked to stop.
@@ -173,7 +210,6 @@ pub fn fill(
         let least = held.into_iter().min().unwrap_or(bytes);
         progress(&format!("the logs hold {} MiB", least >> 20));
         if least >= bytes {
-            answered.measure_from_here();
             return Ok(());
         }
         let start = Instant::now();
@@ -185,37 +221,17 @@ pub fn fill(
             first: answered.next(),
             begin: start,
             measure: start..start + FILL_ROUND,
+            timeline: None,
         };
         let outcome = perform(&job, stop)?;
         complete(chain, &outcome)?;
-        answered.enter(chain.kind, outcome.issued);
+        answered.enter_unmeasured(chain, outcome.issued);
     }
 }
 
-fn line(run: &Run, alone: bool) -> String {
-    let pace = match run.shape.pace {
-        Pace::Closed => String::new(),
-        Pace::Open(rate) => format!(" at {rate:.0}/s"),
-    };
-    let cpu: Vec<String> = run.cpu().map(|(name, us)| format!("{name} {us:.0}")).collect();
-    format!(
-        "{:<9} c={:<3}{pace} {:>7.0}/s  p50 {:>6.0} µs  p99 {:>6.0} µs  cpu µs {}  others {:.1} %  calibration {:.0} MB/s{}",
-        run.chain,
-        run.shape.connections,
-        run.rate(),
-        run.us(0.5),
-        run.us(0.99),
-        cpu.join(" "),
-        run.usage.others_pct,
-        run.calibration_mb_s,
-        if alone { "" } else { "  (not alone)" }
-    )
-}
-
-/// Share of the best calibration that a run must have had.
-const CALIBRATION_MIN: f64 = 0.93;
-/// Tries for a run during which we have the machine.
-const TRIES_MAX: u32 = 5;
-const FILL_BODY_BYTES: usize = 16 * 1024;
-const FILL_CONNECTIONS: usize = 32;
+/// Open-loop runs for each share: they are compared with themselves, not with another chain.
+const OPEN_RUNS_MAX: usize = 3;
+/// Nearly the longest body that goes into the segments.
+const FILL_BODY_BYTES: usize = 128 * 1024;
+const FILL_CONNECTIONS: usize = 16;
 const FILL_ROUND: Duration = Duration::from_secs(2);

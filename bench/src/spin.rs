@@ -28,6 +28,15 @@ impl Spinners {
         Ok(Self((0..cores()).map(spinner).collect::<Result<_, _>>()?))
     }
 
+    /// Halts them until [`Spinners::go_on`].
+    pub(crate) fn halt(&self) -> Result<(), BenchError> {
+        self.0.iter().try_for_each(|spinner| spinner.signal("-STOP"))
+    }
+
+    pub(crate) fn go_on(&self) -> Result<(), BenchError> {
+        self.0.iter().try_for_each(|spinner| spinner.signal("-CONT"))
+    }
+
     /// How many.
     #[must_use]
     pub fn count(&self) -> usize {

@@ -24,7 +24,7 @@ use kogge_daemon::shutdown::Shutdown;
 use serde_json::json;
 
 use self::exchanges::Backend;
-pub(crate) use self::instance::{Instance, Server};
+pub(crate) use self::instance::{Instance, Server, registry_config};
 use self::layout::{Layout, Ports};
 use self::processes::Processes;
 pub(crate) use self::shape::{Shape, Transport};

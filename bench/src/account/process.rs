@@ -33,6 +33,12 @@ pub(crate) fn ticks(pid: u32) -> u64 {
     read_to_string(format!("/proc/{pid}/stat")).ok().and_then(|text| parse_stat(&text)).unwrap_or(0)
 }
 
+/// How often a thread of this process has given its core away to wait, which is as often as it was woken.
+pub(crate) fn wake_ups(pid: u32) -> u64 {
+    let of_task = |task| read_to_string(format!("/proc/{pid}/task/{task}/status")).ok();
+    tasks(pid).filter_map(of_task).filter_map(|text| parse_switches(&text)).sum()
+}
+
 /// Proportional set size of a process and all that it has started, in KiB.
 pub(crate) fn pss_kib(pid: u32) -> u64 {
     let of = |pid| read_to_string(format!("/proc/{pid}/smaps_rollup")).ok();
@@ -55,6 +61,10 @@ fn parse_stat(text: &str) -> Option<u64> {
     let mut fields = rest.split_ascii_whitespace().skip(11);
     let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
     Some(user + system)
+}
+
+fn parse_switches(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?.trim().parse().ok()
 }
 
 fn parse_pss(text: &str) -> Option<u64> {
@@ -92,6 +102,13 @@ mod tests {
             "5581-7ffc [rollup]\nRss:   9000 kB\nPss_Dirty:   1 kB\nPss:      1234 kB\nPss_Anon:  2 kB\n";
         assert_eq!(parse_pss(text), Some(1234));
         assert_eq!(parse_pss("Rss: 1 kB\nPss_Anon: 2 kB\n"), None);
+    }
+
+    #[test]
+    fn switches_that_somebody_else_forced_are_no_wake_ups() {
+        let text = "Name:\tx\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t545\n";
+        assert_eq!(parse_switches(text), Some(150));
+        assert_eq!(parse_switches("nonvoluntary_ctxt_switches:\t545\n"), None);
     }
 
     #[test]

@@ -33,10 +33,13 @@ fn every_installed_proxy_makes_a_floor_that_refuses_strangers() {
     let tls = TlsFiles::create(dir.path()).unwrap();
     let pairs = [Pair { path: "/x".to_owned(), client: "A".to_owned() }];
     for (stack, [a, b]) in Floor::installed().into_iter().zip([[a1, b1], [a2, b2]]) {
-        let floor = Floor::start(stack, dir.path(), &tls, [a, b], &backend, &pairs, 0).unwrap();
+        let mut floor = Floor::start(stack, dir.path(), &tls, [a, b], &backend, &pairs, 0).unwrap();
         assert!(crate::child::answers(a, "/x").unwrap(), "{stack:?}");
         assert!(!tls.answers_strangers(b).unwrap_or(false), "{stack:?}");
         assert_eq!(floor.chain().parts.len(), 3);
+        let before = floor.chain().parts[0].pid;
+        floor.start_again(&mut Answered::default(), &Stop::default()).unwrap();
+        assert_ne!(floor.chain().parts[0].pid, before, "{stack:?}");
     }
 }
 

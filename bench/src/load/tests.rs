@@ -48,6 +48,7 @@ fn run(address: SocketAddr, pace: Pace) -> Outcome {
         first: 100,
         begin: start,
         measure: start..start + Duration::from_millis(200),
+        timeline: None,
     };
     perform(&job, &Stop::default()).unwrap()
 }
@@ -100,6 +101,7 @@ fn who_asks_to_stop_is_heard() {
         first: 0,
         begin: start,
         measure: start..start + Duration::from_secs(3600),
+        timeline: None,
     };
     let stop = Stop::default();
     stop.ask();

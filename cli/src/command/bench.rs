@@ -1,13 +1,17 @@
 //! `kogge bench`: brings the product, the floor and the base line up, has them measured, and verifies what was logged meanwhile.
 
+mod around;
 mod chains;
+mod goals;
 mod large;
 mod logs;
+mod product;
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -29,7 +33,8 @@ use crate::output;
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Examples:
-  kogge bench                                          everything: some ten minutes on a quiet machine
+  kogge bench                                          rates, latencies, CPU, disk: some ten minutes on a quiet machine
+  kogge bench goals                                    every goal of the project, met or missed
   kogge bench --only product --pairs 1 --seconds 3     a quick look
   kogge bench --connections 1,16,64 --spin --json      all goals, for a program
 
@@ -93,6 +98,9 @@ pub(crate) struct Args {
     /// Make a run again if others used more of the machine
     #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
     others_max: f64,
+    /// Let every floor run in every group, not only the one that is better in short trials
+    #[arg(long)]
+    all_floors: bool,
     /// Instead of all that: fetch a body of so many bytes (or KiB, MiB, GiB), and watch the servers' memory meanwhile
     #[arg(long, value_name = "SIZE", value_parser = size)]
     large: Option<u64>,
@@ -128,7 +136,7 @@ enum Signature {
     Batch,
 }
 
-/// Processes that the bench starts.
+/// The whole, and processes that a bench starts.
 #[derive(Clone, Debug, Subcommand)]
 enum Process {
     /// One hop of the base line
@@ -156,11 +164,14 @@ enum Process {
     /// Work of the lowest priority
     #[command(hide = true)]
     Spin,
+    /// Measure every goal of the project, verify the logs afterwards, and say what is met and what is missed
+    Goals(goals::Args),
 }
 
 /// Carries it out.
 pub(crate) fn run(args: Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     match args.process {
+        Some(Process::Goals(args)) => goals::run(&args, out),
         Some(process) => serve(process),
         None => {
             let mut outcome = None;
@@ -188,6 +199,7 @@ fn serve(process: Process) -> Result<ExitCode, Failure> {
         }
         Process::Backend { listen, body } => kogge_bench::serve_backend(listen, body).or_failed()?,
         Process::Spin => kogge_bench::spin(),
+        Process::Goals(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -241,7 +253,7 @@ fn setting(args: &Args, chains: &Chains) -> serde_json::Value {
         "keys": args.keys.word(), "signature": args.signature.map(Signature::word), "transport": args.transport.word(),
         "body": args.body, "post": args.post, "clients": args.clients, "services": args.services, "members": args.members,
         "log_mib": args.log_mib, "spin": args.spin, "seconds": args.seconds, "warm_up": args.warm_up,
-        "backend": chains.backend.program(), "others_max_pct": args.others_max,
+        "backend": chains.around.backend.program(), "others_max_pct": args.others_max,
     })
 }
 
@@ -260,39 +272,37 @@ async fn measure(
     chains: &Chains,
     stop: &Stop,
 ) -> anyhow::Result<(Series, Answered)> {
+    let spinners = if args.spin {
+        Some(Arc::new(Spinners::start(&around::kogge()?, &layout.path("bench"))?))
+    } else {
+        None
+    };
     let plan = Plan {
         connections: args.connections.clone(),
         pairs: args.pairs,
         time: Duration::try_from_secs_f64(args.seconds)?,
         warm_up: Duration::try_from_secs_f64(args.warm_up)?,
         open: args.open.clone(),
+        floor_trial: (!args.all_floors).then_some(FLOOR_TRIAL),
         others_max_pct: args.others_max,
         probe_dir: layout.path("bench"),
+        spinners,
     };
-    let (all, fill) = (chains.all(), chains.fill(args));
-    let (stop, spin) = (stop.clone(), args.spin);
-    let (program, dir) = (std::env::current_exe()?, layout.path("bench"));
+    let (all, stop) = (chains.all(), stop.clone());
+    let mut answered = Answered::default();
+    if let Some(product) = chains.product.as_ref().filter(|_| args.log_mib > 0) {
+        let (backend, bytes) = (&chains.around.backend, args.log_mib << 20);
+        tokio::task::block_in_place(|| product.fill(backend, bytes, &mut answered, &stop))?;
+    }
     let work = move || -> anyhow::Result<(Series, Answered)> {
-        let mut answered = Answered::default();
-        let mut progress = |line: &str| say(line);
-        if let Some(fill) = fill {
-            let (chain, pairs) = (&fill.chain, &fill.pairs);
-            kogge_bench::fill(
-                chain,
-                pairs,
-                fill.answer_bytes,
-                fill.bytes,
-                &mut answered,
-                &stop,
-                &mut progress,
-            )?;
-        }
-        let _spinners = spin.then(|| Spinners::start(&program, &dir)).transpose()?;
-        let series = Series::run(&plan, &all, &mut answered, &stop, &mut progress)?;
+        let series = Series::run(&plan, &all, &mut answered, &stop, &mut |line| say(line))?;
         Ok((series, answered))
     };
     tokio::task::spawn_blocking(work).await.context("the measurement came to a bad end")?
 }
+
+/// Length of a trial that finds the better floor.
+const FLOOR_TRIAL: Duration = Duration::from_secs(1);
 
 impl Keys {
     fn word(self) -> &'static str {

@@ -278,7 +278,7 @@ impl TrustServices {
 }
 
 fn set_up_registry(layout: &Layout, ports: &Ports) -> anyhow::Result<PathBuf> {
-    let config_file = layout.path("central-registry.toml");
+    let config_file = registry_config(layout);
     let text = format!(
         "dir = \"registry\"\nlisten = \"{0}\"\npublic_url = \"http://{0}\"\n\n[token]\npin = \"file:pin\"\n",
         ports.registry
@@ -362,10 +362,11 @@ fn start_server(
     };
     let mut text = format!(
         "id = \"{id}\"\nanchor = \"anchor.toml\"\ndata_dir = \"{role}/data\"\n\n\
-         [token]\ndir = \"{role}/token\"\npin = \"file:pin\"\n\n[registry]\ninterval_s = 1\n\n[status]\nlisten = \"{status}\"\n\n\
+         [token]\ndir = \"{role}/token\"\npin = \"file:pin\"\n\n[registry]\ninterval_s = {interval}\n\n[status]\nlisten = \"{status}\"\n\n\
          [provider]\nlisten = \"{peer}\"\n\n\
          [transport]\nmode = \"{transport}\"\n\n[message_log]\ndir = \"{role}/log\"\n\n",
         id = agency.server,
+        interval = shape.registry_interval_s.unwrap_or(1),
         transport = shape.transport.word(),
     );
     if let Some(word) = shape.signature {
@@ -386,9 +387,16 @@ fn clients_text(shape: &Shape, ports: &Ports) -> String {
         shape.time_max_s.map(|seconds| format!("exchange_time_max_s = {seconds}\n")).unwrap_or_default();
     let mut text = format!("[consumer]\nlisten = \"{}\"\n{time}\n", ports.consumer);
     for client in [CONSUMER.subsystem.to_owned()].into_iter().chain(crowd::clients(shape, CONSUMER.member)) {
-        text.push_str(&format!("[[clients]]\nsubsystem = \"{client}\"\nconnection = \"http\"\n"));
+        text.push_str(&format!(
+            "[[clients]]\nsubsystem = \"{client}\"\nconnection = \"http\"\n{}",
+            keeping(shape)
+        ));
     }
     text
+}
+
+fn keeping(shape: &Shape) -> &'static str {
+    if shape.digests_only { "keep_bodies = false\n" } else { "" }
 }
 
 fn services_text(shape: &Shape, register: &str) -> String {
@@ -402,7 +410,10 @@ fn services_text(shape: &Shape, register: &str) -> String {
     let time = shape.time_max_s.map(|seconds| format!("time_max_s = {seconds}\n")).unwrap_or_default();
     let clients = crowd::clients(shape, CONSUMER.member);
     for (number, service) in crowd::services(shape, PROVIDER.subsystem).iter().enumerate() {
-        text.push_str(&format!("[[services]]\nid = \"{service}\"\nurl = \"{register}\"\n{time}\n"));
+        text.push_str(&format!(
+            "[[services]]\nid = \"{service}\"\nurl = \"{register}\"\n{time}{}\n",
+            keeping(shape)
+        ));
         text.extend(crowd::clients_of(number, &clients).map(|client| access(client)));
     }
     text
@@ -418,6 +429,11 @@ fn pairs(shape: &Shape) -> Vec<(String, String)> {
     let rounds = 0..clients.len();
     let all = rounds.flat_map(|turn| services.iter().enumerate().filter_map(move |(n, s)| pair(turn, n, s)));
     all.collect()
+}
+
+/// The registry's configuration, for whoever decides something while it runs.
+pub(crate) fn registry_config(layout: &Layout) -> PathBuf {
+    layout.path("central-registry.toml")
 }
 
 /// A demo does not last longer.

@@ -22,6 +22,7 @@ struct Process {
     name: &'static str,
     log: PathBuf,
     child: Child,
+    args: Vec<OsString>,
     /// How to start it by hand.
     command: String,
     /// How it ended, once that has been said.
@@ -39,27 +40,37 @@ impl Processes {
         args: impl IntoIterator<Item = I>,
         log: PathBuf,
     ) -> anyhow::Result<u32> {
-        let binary = std::env::current_exe().context("cannot find the kogge binary itself")?;
-        if let Some(dir) = log.parent() {
-            kogge_durable::create_dir(dir, false)?;
-        }
-        let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         let words: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
-        let command = format!("{} {}", binary.display(), words.join(" "));
-        let child = Command::new(binary)
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .kill_on_drop(true)
-            // A group of its own: Ctrl-C on the terminal reaches the demo, which then stops the others in order.
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot start the {name}"))?;
+        let command = format!("{} {}", super::program(), words.join(" "));
+        let child = spawn(name, &args, &log)?;
         let pid = child.id().context("the process ended at once")?;
-        self.running.push(Process { name, log, child, command, ended: None });
+        self.running.push(Process { name, log, child, args, command, ended: None });
         Ok(pid)
+    }
+
+    /// Ends a process and waits until it is gone: by asking it, or with `kill` as a power cut would.
+    ///
+    /// # Errors
+    /// There is none of this name, or, if it was asked, it ended with an error.
+    pub(crate) async fn end(&mut self, name: &str, kill: bool) -> anyhow::Result<()> {
+        let process = self.named(name)?;
+        if kill { Ok(process.child.kill().await?) } else { process.stop().await }
+    }
+
+    /// Starts a process again that has ended; its new process id.
+    ///
+    /// # Errors
+    /// There is none of this name, or it cannot be started.
+    pub(crate) fn start_again(&mut self, name: &str) -> anyhow::Result<u32> {
+        let process = self.named(name)?;
+        process.child = spawn(process.name, &process.args, &process.log)?;
+        process.child.id().context("the process ended at once")
+    }
+
+    fn named(&mut self, name: &str) -> anyhow::Result<&mut Process> {
+        let found = self.running.iter_mut().find(|process| process.name == name);
+        found.with_context(|| format!("there is no process {name}"))
     }
 
     /// Waits until `url` answers 200, and fails at once if any process has ended meanwhile.
@@ -153,6 +164,20 @@ impl Process {
     }
 }
 
+/// Starts this very binary; what it prints goes to the end of `log`.
+fn spawn(name: &str, args: &[OsString], log: &Path) -> anyhow::Result<Child> {
+    let binary = std::env::current_exe().context("cannot find the kogge binary itself")?;
+    if let Some(dir) = log.parent() {
+        kogge_durable::create_dir(dir, false)?;
+    }
+    let output = File::options().create(true).append(true).open(log);
+    let output = output.with_context(|| format!("cannot write {}", log.display()))?;
+    let mut command = Command::new(binary);
+    command.args(args).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).kill_on_drop(true);
+    // A group of its own: Ctrl-C on the terminal reaches the demo, which then stops the others in order.
+    command.process_group(0).spawn().with_context(|| format!("cannot start the {name}"))
+}
+
 /// Runs a command of this very binary to its end; what it printed on standard output.
 ///
 /// # Errors
@@ -175,7 +200,8 @@ fn last_lines(log: &Path) -> String {
     format!("  last lines of {}:\n{}", log.display(), shown.join("\n"))
 }
 
-const READY_TIME_MAX: Duration = Duration::from_secs(30);
+/// A registry with a hundred thousand members takes a while.
+const READY_TIME_MAX: Duration = Duration::from_secs(60);
 const WATCH_POLL: Duration = Duration::from_millis(200);
 const READY_POLL: Duration = Duration::from_millis(25);
 const STOP_TIME_MAX: Duration = Duration::from_secs(15);

@@ -21,6 +21,10 @@ pub(crate) struct Shape {
     pub(crate) bystanders: u32,
     /// Longest time of an exchange and of the register in seconds; the servers' default if there is none.
     pub(crate) time_max_s: Option<u32>,
+    /// Whether the logs get digests of bodies only, where clients and services are those beside the demo's own.
+    pub(crate) digests_only: bool,
+    /// Seconds between two looks at the registry; one if there is none, so that changes are seen at once.
+    pub(crate) registry_interval_s: Option<u32>,
 }
 
 /// What carries the tunnel.

@@ -15,9 +15,17 @@ pub(super) async fn measure(
     chains: &Chains,
     stop: &Stop,
 ) -> anyhow::Result<Found> {
-    anyhow::ensure!(chains.backend.program() == "nginx", "--large needs nginx as the backend: install it");
-    let plan =
-        LargePlan { bytes, sha256: Backend::large_sha256(bytes), parallel: args.parallel, pairs: args.pairs };
+    anyhow::ensure!(
+        chains.around.backend.program() == "nginx",
+        "--large needs nginx as the backend: install it"
+    );
+    let plan = LargePlan {
+        bytes,
+        sha256: Backend::large_sha256(bytes),
+        parallel: args.parallel,
+        pairs: args.pairs,
+        others_max_pct: args.others_max,
+    };
     let (all, stop) = (chains.large(), stop.clone());
     let work = move || {
         let mut answered = Answered::default();

@@ -1,5 +1,6 @@
 //! Whether both message logs hold what was answered: by the same code as `kogge verify`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -8,39 +9,68 @@ use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_proto::wire::log::Role;
 use tokio::time::{Instant, sleep};
 
+use super::product::Product;
 use super::say;
 use crate::command::verify::log::{RecordVerdict, verify_each};
 use crate::command::verify::snapshot::{load, load_anchor};
+use crate::demo::Server;
 use crate::demo::layout::Layout;
 use crate::demo::plain_http;
-use crate::demo::{Instance, Server};
+
+/// The logs of an instance whose records are all timestamped: it may have stopped.
+pub(super) struct Unverified {
+    logs: Vec<(&'static str, PathBuf)>,
+    anchor: PathBuf,
+    snapshot: PathBuf,
+    answered: Answered,
+}
+
+impl Unverified {
+    /// Waits until every record is timestamped.
+    ///
+    /// # Errors
+    /// A record is not timestamped in time.
+    pub(super) async fn of(product: &Product, layout: &Layout, answered: &Answered) -> anyhow::Result<Self> {
+        wait_until_all_stamped(product).await?;
+        let instance = &product.instance;
+        Ok(Self {
+            logs: instance.servers.iter().map(|server| (server.role, server.log_dir.clone())).collect(),
+            anchor: instance.anchor.clone(),
+            snapshot: layout.path("consumer/data/snapshot"),
+            answered: answered.of(&product.chain.name),
+        })
+    }
+
+    /// Checks every record, on all cores.
+    ///
+    /// # Errors
+    /// A log is damaged or cannot be read.
+    pub(super) fn verify(&self) -> anyhow::Result<AuditResult> {
+        let anchor = load_anchor(&self.anchor)?;
+        let snapshot = load(&self.snapshot, &anchor)?;
+        let mut audit = Audit::new(&self.answered);
+        for (role, dir) in &self.logs {
+            say(&format!("verifying the {role}'s log of {} exchanges", self.answered.count()));
+            check(dir, &snapshot, &mut audit).with_context(|| format!("the {role}'s log"))?;
+        }
+        Ok(audit.finish())
+    }
+}
 
 /// Waits until every record is timestamped, then checks all of them; nothing if there are no logs.
 ///
 /// # Errors
 /// A record is not timestamped in time, a log is damaged, or a log cannot be read.
 pub(super) async fn audit(
-    instance: Option<&Instance>,
+    product: Option<&Product>,
     layout: &Layout,
     answered: &Answered,
 ) -> anyhow::Result<Option<AuditResult>> {
-    let Some(instance) = instance else { return Ok(None) };
-    for server in &instance.servers {
-        wait_until_stamped(server).await?;
-    }
-    let anchor = load_anchor(&instance.anchor)?;
-    let snapshot = load(&layout.path("consumer/data/snapshot"), &anchor)?;
-    let logs: Vec<_> = instance.servers.iter().map(|server| (server.role, server.log_dir.clone())).collect();
-    let answered = answered.clone();
-    let work = move || -> anyhow::Result<Option<AuditResult>> {
-        let mut audit = Audit::new(&answered);
-        for (role, dir) in logs {
-            say(&format!("verifying the {role}'s log of {} exchanges", answered.count()));
-            check(&dir, &snapshot, &mut audit).with_context(|| format!("the {role}'s log"))?;
-        }
-        Ok(Some(audit.finish()))
-    };
-    tokio::task::spawn_blocking(work).await.context("the verification came to a bad end")?
+    let Some(product) = product else { return Ok(None) };
+    let unverified = Unverified::of(product, layout, answered).await?;
+    let work = move || unverified.verify();
+    let result = tokio::task::spawn_blocking(work).await.context("the verification came to a bad end")?;
+    Ok(Some(result?))
 }
 
 fn check(dir: &std::path::Path, snapshot: &VerifiedSnapshot, audit: &mut Audit) -> anyhow::Result<()> {
@@ -71,16 +101,27 @@ fn check(dir: &std::path::Path, snapshot: &VerifiedSnapshot, audit: &mut Audit) 
 ///
 /// # Errors
 /// One does not answer.
-pub(super) async fn metrics(instance: Option<&Instance>) -> anyhow::Result<Vec<(&'static str, String)>> {
+pub(super) async fn metrics(product: Option<&Product>) -> anyhow::Result<Vec<(&'static str, String)>> {
     let mut found = Vec::new();
-    for server in instance.iter().flat_map(|instance| &instance.servers) {
+    for server in product.iter().flat_map(|product| &product.instance.servers) {
         found.push((server.role, plain_http::get(&metrics_url(server)).await?.text()));
     }
     Ok(found)
 }
 
-fn metrics_url(server: &Server) -> String {
+pub(super) fn metrics_url(server: &Server) -> String {
     format!("http://{}/metrics", server.status)
+}
+
+/// Waits until no record of either server is without a timestamp.
+///
+/// # Errors
+/// Some are for too long.
+pub(super) async fn wait_until_all_stamped(product: &Product) -> anyhow::Result<()> {
+    for server in &product.instance.servers {
+        wait_until_stamped(server).await?;
+    }
+    Ok(())
 }
 
 async fn wait_until_stamped(server: &Server) -> anyhow::Result<()> {
@@ -105,7 +146,7 @@ async fn wait_until_stamped(server: &Server) -> anyhow::Result<()> {
 }
 
 /// A value of the Prometheus text format that has no labels.
-fn gauge(metrics: &str, name: &str) -> Option<f64> {
+pub(super) fn gauge(metrics: &str, name: &str) -> Option<f64> {
     metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
