@@ -19,7 +19,7 @@ pub(crate) enum Sending {
 
 /// The receiving half of one exchange's stream.
 pub(crate) enum Receiving {
-    Quic(quinn::RecvStream),
+    Quic(quic::Receiving),
     H2(http2::Receiving),
 }
 
@@ -110,7 +110,7 @@ impl Receiving {
     /// The next bytes; `None` at the peer's clean end.
     pub(crate) async fn read(&mut self) -> Result<Option<Bytes>, Ending> {
         match self {
-            Self::Quic(stream) => quic::read(stream).await,
+            Self::Quic(receiving) => receiving.read().await,
             Self::H2(receiving) => receiving.read().await,
         }
     }
@@ -118,8 +118,8 @@ impl Receiving {
     /// Tells the peer that nothing more is wanted.
     pub(crate) fn stop(&mut self, turned_away: bool) {
         // HTTP/2 resets both directions at once, by the sending half.
-        if let Self::Quic(stream) = self {
-            quic::stop(stream, if turned_away { quic::NOT_TAKEN } else { quic::GIVEN_UP });
+        if let Self::Quic(receiving) = self {
+            receiving.stop(if turned_away { quic::NOT_TAKEN } else { quic::GIVEN_UP });
         }
     }
 

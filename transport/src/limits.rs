@@ -75,8 +75,12 @@ pub(crate) const IDLE_TIME_MAX: Duration = Duration::from_secs(12);
 /// thousand idle connections shall cost nothing, and [`PROBE_AFTER`] finds out what became of them.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(4);
 
-/// What a peer may send on one stream before we have read it: two frames.
+/// What a peer may send on one HTTP/2 stream before we have read it: two frames.
 pub(crate) const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
+
+/// The same on a QUIC stream: enough to go on for a round trip while a lost packet is sent again, which TCP's buffers do below HTTP/2. A connection's
+/// streams share [`CONNECTION_WINDOW_BYTES`] all the same.
+pub(crate) const QUIC_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// What a peer may send on one connection before we have read it, and what we hold for it until it acknowledges: enough for
 /// 100 MB/s over 20 ms, little enough for a thousand connections.
@@ -86,9 +90,6 @@ pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// with its certificates has, few for a body. After every second packet, as without this, each message would cost both sides a packet
 /// and a wake-up more. Packets out of order are told at once all the same.
 pub(crate) const PACKETS_UNACKNOWLEDGED_MAX: u32 = 10;
-
-/// Largest piece that is read from a QUIC stream at once.
-pub(crate) const CHUNK_READ_BYTES_MAX: usize = 64 * 1024;
 
 /// Largest HTTP/2 frame: a body chunk fits into few of them, and a stream cannot hold up the others for long.
 pub(crate) const HTTP2_FRAME_BYTES: u32 = 32 * 1024;

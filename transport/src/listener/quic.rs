@@ -151,7 +151,7 @@ async fn receive(connection: &Connection, visitor: &Visitor, begun: &quic::Begun
         match reception.place_for(visitor) {
             Ok(place) => {
                 let sending = Sending::Quic(quic::Sending::new(send, connection.clone()));
-                reception.pass_on(place, sending, Receiving::Quic(recv));
+                reception.pass_on(place, sending, Receiving::Quic(quic::Receiving::new(recv)));
                 begun.add_one();
             }
             Err(Turned::Away) => end(send, recv, quic::NOT_TAKEN),

@@ -226,7 +226,10 @@ impl Connection {
         match &self.link {
             Link::Quic(connection) => {
                 let (send, recv) = connection.open_bi().await.map_err(|error| quic::lost(&error))?;
-                Ok((Sending::Quic(quic::Sending::new(send, connection.clone())), Receiving::Quic(recv)))
+                Ok((
+                    Sending::Quic(quic::Sending::new(send, connection.clone())),
+                    Receiving::Quic(quic::Receiving::new(recv)),
+                ))
             }
             Link::H2(link) => link.open().await,
         }

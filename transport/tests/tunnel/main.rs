@@ -31,5 +31,6 @@ mod pool;
 mod raw;
 mod refused_client;
 mod refused_server;
+mod silent;
 mod suspended;
 mod world;
