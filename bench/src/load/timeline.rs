@@ -41,18 +41,27 @@ impl Timeline {
         self.last_end = self.last_end.max(end);
     }
 
-    /// What happened within any of the times, and what happened otherwise.
+    /// What happened within any of the times, and what happened otherwise. The gap otherwise is the median of those of stretches as long as the times
+    /// together: of a longer time the longest gap alone would be longer.
     pub(crate) fn split(&self, within: &[Range<Instant>]) -> [Slice; 2] {
-        let mut sides = [Slice::default(), Slice::default()];
-        for (number, slice) in (0..).zip(&self.slices) {
+        let is_inside = |number: u32| {
             let start = self.start + self.slice * number;
-            let inside = within.iter().any(|time| start < time.end && time.start < start + self.slice);
-            let [first, second] = &mut sides;
-            let side = if inside { first } else { second };
-            side.latency.merge(&slice.latency);
-            side.gap = side.gap.max(slice.gap);
-        }
-        sides
+            within.iter().any(|time| start < time.end && time.start < start + self.slice)
+        };
+        let (inside, rest): (Vec<_>, Vec<_>) =
+            (0..).zip(&self.slices).partition(|(number, _)| is_inside(*number));
+        let merged = |slices: &[(u32, &Slice)]| {
+            let mut sum = Slice::default();
+            for (_, slice) in slices {
+                sum.latency.merge(&slice.latency);
+                sum.gap = sum.gap.max(slice.gap);
+            }
+            sum
+        };
+        let mut gaps: Vec<Duration> = rest.chunks(inside.len().max(1)).map(|some| merged(some).gap).collect();
+        gaps.sort_unstable();
+        let median = gaps.get(gaps.len() / 2).copied().unwrap_or_default();
+        [merged(&inside), Slice { gap: median, ..merged(&rest) }]
     }
 }
 
@@ -76,6 +85,20 @@ mod tests {
         assert_eq!((inside.latency.count(), inside.gap), (1, MS * 100), "from 390 to 490");
         assert_eq!((rest.latency.count(), rest.gap), (89, MS * 10));
         assert!(inside.latency.quantile(0.99) >= MS * 90 && rest.latency.quantile(0.99) < MS * 2);
+    }
+
+    #[test]
+    fn the_usual_gap_is_that_of_stretches_as_long_as_the_watched_time() {
+        let start = Instant::now();
+        let mut timeline = Timeline::new(start, MS * 100);
+        // One long gap in the rest does not excuse one within.
+        for time in
+            (10..1000).step_by(10).filter(|time| !(110..190).contains(time) && !(510..590).contains(time))
+        {
+            timeline.add(start + MS * time, MS);
+        }
+        let [inside, rest] = timeline.split(&[start + MS * 520..start + MS * 530]);
+        assert_eq!((inside.gap, rest.gap), (MS * 90, MS * 10));
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! The time of each stage: `cargo bench -p kogge-stages [-- STAGE]`.
+//! The time of each stage: `cargo bench -p kogge-stages [-- STAGE]`. All of them take about two minutes.
+
+use std::time::Duration;
 
 use criterion::Criterion;
 use kogge_stages::{World, all};
 
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+    let short = Criterion::default().warm_up_time(WARM_UP).measurement_time(MEASURED).sample_size(SAMPLES);
+    let mut criterion = short.configure_from_args();
     let world = World::new();
     for stage in all() {
         // Set up only if it is run at all: a hundred thousand members take a while.
@@ -15,3 +18,7 @@ fn main() {
     }
     criterion.final_summary();
 }
+
+const WARM_UP: Duration = Duration::from_secs(1);
+const MEASURED: Duration = Duration::from_secs(3);
+const SAMPLES: usize = 50;
