@@ -8,11 +8,11 @@ use prost::Message;
 
 use crate::bodies::Moved;
 use crate::chain::Chain;
-use crate::index::{Note, Noted};
-use crate::interned::Interned;
+use crate::index::{Keys, Note, Noted};
+use crate::interned::{Interned, NamePlace};
 use crate::job::Told;
 use crate::layout::{Layout, body_name};
-use crate::prepared::{Prepared, PreparedStamp, Shared};
+use crate::prepared::{Prepared, PreparedStamp, material_in, name_in};
 use crate::segment::Segment;
 use crate::stored::message_kind;
 use crate::window::RequestKey;
@@ -98,46 +98,50 @@ impl Draft {
         time: UnixMillis,
         layout: &Layout,
     ) -> Result<Waiting, AppendError> {
-        self.add_shared(&prepared, segment, time)?;
+        let material = self.material(&prepared, segment, time)?;
+        let names = prepared.names.each_ref().map(|text| self.name(text, segment, time));
         if let Some(spooled) = &prepared.spooled {
             self.moved.push(Moved::rename(layout, &spooled.path, &body_name(self.chain.next()))?);
         }
-        let Prepared { fixed, names, named, keys, key, durability, .. } = prepared;
-        let place =
-            |shared: Shared<'_>| shared.place([&segment.interned, &self.interned]).unwrap_or_default();
-        let names = names.each_ref().map(|name| place(Shared::Name(name)));
-        let material: Vec<u64> = named
-            .iter()
-            .map(|digest| digest.as_ref().map_or(0, |digest| place(Shared::Material(digest))))
-            .collect();
+        let Prepared { fixed, ids: [message_id, request_id], key, durability, .. } = prepared;
+        let [client, service, _] = names.map(|name| name.fingerprint);
+        let keys = Keys { message_id, request_id, client, service };
         self.push(segment, time, Noted::Message(keys, key), |out| {
-            message_kind(out, &fixed, &names, &material);
+            message_kind(out, &fixed, &names.map(|name| name.offset), &material);
         });
         Ok(self.newest(Effect::Message(key), time, durability))
     }
 
-    /// Adds what the message refers to and the segment does not hold yet.
-    fn add_shared(
+    /// Where what the message's signature names stands; adds what the segment does not hold yet.
+    fn material(
         &mut self,
         prepared: &Prepared,
         segment: &Segment,
         time: UnixMillis,
-    ) -> Result<(), AppendError> {
-        let is_there =
-            |digest: &_| Shared::Material(digest).place([&segment.interned, &self.interned]).is_some();
-        for (digest, der) in prepared.missing_material(is_there)? {
+    ) -> Result<Vec<u64>, AppendError> {
+        if let Some(places) = prepared.material([&segment.interned, &self.interned]) {
+            return Ok(places);
+        }
+        let interned = [&segment.interned, &self.interned];
+        let missing = prepared.missing_material(|digest| material_in(interned, digest).is_some())?;
+        for (digest, der) in missing {
             let item = Kind::Material(MaterialItem { der: der.to_vec() });
             let offset = self.push_kind(segment, time, Noted::Other, item);
             self.interned.add_material(digest, offset);
         }
-        for text in &prepared.names {
-            if Shared::Name(text).place([&segment.interned, &self.interned]).is_none() {
-                let offset =
-                    self.push_kind(segment, time, Noted::Other, Kind::Name(Name { text: text.clone() }));
-                self.interned.add_name(text, offset);
-            }
+        let places = prepared.material([&segment.interned, &self.interned]);
+        places.ok_or_else(|| AppendError::Unfit("it names more than a segment can remember".to_owned()))
+    }
+
+    /// Where a name stands; adds it if the segment does not hold it yet.
+    fn name(&mut self, text: &str, segment: &Segment, time: UnixMillis) -> NamePlace {
+        if let Some(place) = name_in([&segment.interned, &self.interned], text) {
+            return place;
         }
-        Ok(())
+        let entry = Kind::Name(Name { text: text.to_owned() });
+        let place = NamePlace::new(text, self.push_kind(segment, time, Noted::Other, entry));
+        self.interned.add_name(text, place);
+        place
     }
 
     /// Adds a stamp. [`Self::wait`] must follow.

@@ -342,3 +342,37 @@ fn many_who_append_at_once_lose_nothing_and_are_all_told() {
     assert_eq!(found.len(), 8 * 60);
     assert!(std::fs::read_dir(dir.path().join("segments")).unwrap().count() > 2);
 }
+
+#[test]
+fn a_sync_is_put_off_until_it_is_let_go_and_serves_all_who_came_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, disk) = open_faulty(dir.path(), options());
+    let stalled = disk.stall();
+    let first = append_beside(&log, request(0), Durability::Now);
+    wait_until_syncing(&disk);
+    let before = disk.syncs();
+    // While the log's thread is busy, so that it is this thread's turn.
+    let appended: Vec<_> = (1..=20)
+        .map(|number| {
+            let (tell, told) = mpsc::channel();
+            let callback = Box::new(move |outcome| drop(tell.send(outcome)));
+            (log.append_before_sync(request(number), Durability::Now, callback).unwrap(), told)
+        })
+        .collect();
+    drop(stalled);
+    first.recv().unwrap().unwrap();
+    let (syncs, told): (Vec<_>, Vec<_>) = appended.into_iter().unzip();
+    assert!(told.iter().all(|told| told.try_recv().is_err()));
+    assert_eq!(disk.syncs() - before, 1);
+    drop(syncs);
+    assert!(told.iter().all(|told| told.recv().unwrap().is_ok()));
+    assert_eq!(disk.syncs() - before, 2);
+    // What needs no sync puts none off, and neither does what is refused.
+    let callback = || -> crate::Acknowledge { Box::new(|_| {}) };
+    assert!(log.append_before_sync(request(30), Durability::WithNext, callback()).is_none());
+    let sync = log.append_before_sync(request(31), Durability::Now, callback());
+    log.close();
+    drop(sync);
+    assert!(log.append_before_sync(request(32), Durability::Now, callback()).is_none());
+    assert_eq!(assert_sound(dir.path()).len(), 23);
+}

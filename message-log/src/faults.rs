@@ -31,6 +31,7 @@ pub(crate) struct FaultyDisk {
     syncing: Arc<Mutex<()>>,
     /// Syncs that have begun and wait for that.
     waiting_syncs: Arc<AtomicUsize>,
+    syncs: Arc<AtomicUsize>,
 }
 
 impl FaultyDisk {
@@ -49,6 +50,11 @@ impl FaultyDisk {
 
     pub(crate) fn waiting_syncs(&self) -> usize {
         self.waiting_syncs.load(Ordering::SeqCst)
+    }
+
+    /// Syncs so far.
+    pub(crate) fn syncs(&self) -> usize {
+        self.syncs.load(Ordering::SeqCst)
     }
 
     fn check(&self, which: impl FnOnce(&Faults) -> Option<io::ErrorKind>) -> io::Result<()> {
@@ -132,6 +138,7 @@ impl DiskFile for FaultyFile {
         self.disk.waiting_syncs.fetch_add(1, Ordering::SeqCst);
         drop(self.disk.stall());
         self.disk.waiting_syncs.fetch_sub(1, Ordering::SeqCst);
+        self.disk.syncs.fetch_add(1, Ordering::SeqCst);
         let is_good = match &mut locked(&self.disk.faults).syncs_left {
             Some(left) if *left > 0 => {
                 *left -= 1;

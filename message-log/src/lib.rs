@@ -74,7 +74,7 @@ use kogge_proto::time::UnixMillis;
 
 pub use error::{AppendError, Damage, LogError};
 pub use incarnation::Incarnation;
-pub use log::MessageLog;
+pub use log::{MessageLog, SyncNow};
 pub use message::{
     Acknowledge, Durability, Filter, Found, NewBody, NewBodyPlace, NewMessage, Receipt, State,
 };

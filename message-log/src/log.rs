@@ -71,11 +71,23 @@ impl MessageLog {
     /// written at once is written on this thread, with one call into the operating system's cache. While as many records wait as may, it is refused as
     /// [`crate::AppendError::Busy`].
     pub fn append(&self, message: NewMessage, durability: Durability, acknowledge: Acknowledge) {
+        drop(self.append_before_sync(message, durability, acknowledge));
+    }
+
+    /// As [`MessageLog::append`], but where a sync is needed, nobody begins it for this record before what is returned is dropped. A runtime lets those first that are ready to
+    /// run: what they append shares the sync, and nobody waits for anybody who is not there yet.
+    pub fn append_before_sync(
+        &self,
+        message: NewMessage,
+        durability: Durability,
+        acknowledge: Acknowledge,
+    ) -> Option<SyncNow> {
         match Prepared::new(message, durability) {
-            Ok(prepared) => {
-                self.inner.send(Job { work: Work::Message(Box::new(prepared)), acknowledge });
+            Ok(prepared) => self.inner.send(Job { work: Work::Message(Box::new(prepared)), acknowledge }),
+            Err(error) => {
+                Told { acknowledge, outcome: Err(error) }.call();
+                None
             }
-            Err(error) => Told { acknowledge, outcome: Err(error) }.call(),
         }
     }
 
@@ -134,11 +146,28 @@ impl MessageLog {
     }
 }
 
+/// Has the log sync what was appended, when it is dropped.
+#[derive(Debug)]
+#[must_use = "the sync begins when it is dropped"]
+pub struct SyncNow(Arc<Queues>);
+
+impl Drop for SyncNow {
+    fn drop(&mut self) {
+        self.0.turns.call();
+    }
+}
+
 /// The queues into the log's threads.
 struct Queues {
     /// For records whose bodies have to be synced first.
     bodies: Queue<Job>,
     turns: Turns,
+}
+
+impl std::fmt::Debug for Queues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queues").finish_non_exhaustive()
+    }
 }
 
 /// Lets nothing more in where nobody works any more.
@@ -230,15 +259,15 @@ impl Inner {
         Ok(())
     }
 
-    fn send(&self, job: Job) {
+    fn send(&self, job: Job) -> Option<SyncNow> {
         let Queues { bodies, turns } = self.queues.as_ref();
         if job.spooled().is_some() {
             if job.hand_to(bodies) {
                 bodies.call();
             }
-        } else if turns.append(job) {
-            turns.call();
+            return None;
         }
+        turns.append(job).then(|| SyncNow(self.queues.clone()))
     }
 
     fn close(&self) {

@@ -12,10 +12,10 @@ use prost::Message;
 
 use crate::draft::Effect;
 use crate::frame::{HEADER_BYTES, PAYLOAD_BYTES_MAX};
-use crate::index::{Keys, Noted};
-use crate::interned::Interned;
+use crate::index::{Fingerprint, Noted};
+use crate::interned::{Interned, NamePlace};
 use crate::stored::{self, HEAD_BYTES_MAX};
-use crate::window::RequestKey;
+use crate::window::{RequestKey, is_guarded};
 use crate::{AppendError, Durability, NewBody, NewBodyPlace, NewMessage, Receipt};
 
 /// Longest text form of a client, a service or a server: far above what identifiers can have.
@@ -31,7 +31,8 @@ pub(crate) struct Prepared {
     pub(crate) named: Vec<Option<Sha256>>,
     offered: Material,
     pub(crate) spooled: Option<Spooled>,
-    pub(crate) keys: Keys,
+    /// Of message id and request id.
+    pub(crate) ids: [Fingerprint; 2],
     pub(crate) key: Option<RequestKey>,
     pub(crate) durability: Durability,
     pub(crate) follows: Option<Receipt>,
@@ -64,9 +65,9 @@ impl Prepared {
             None => (None, None),
             Some(body) => place_body(body).map(|(body, spooled)| (Some(body), spooled))?,
         };
-        let [client, service, _] = &names;
-        let keys = Keys::of(&message.message_id, &message.request_id, client, service);
-        let key = RequestKey::guarded(message.role, message.direction, &message.request_id);
+        let request_key = RequestKey::of(&message.request_id);
+        let ids = [Fingerprint::of(&message.message_id), request_key.into()];
+        let key = is_guarded(message.role, message.direction).then_some(request_key);
         let fixed = stored::message(MessageRecord {
             role: message.role.into(),
             direction: message.direction.into(),
@@ -84,7 +85,7 @@ impl Prepared {
         // A body is synced before its record is written: nothing is gained by acknowledging the record earlier.
         let durability = if spooled.is_some() { Durability::Now } else { durability };
         let (offered, follows) = (message.material, message.follows);
-        Ok(Self { fixed, names, named, offered, spooled, keys, key, durability, follows })
+        Ok(Self { fixed, names, named, offered, spooled, ids, key, durability, follows })
     }
 
     /// Bytes that it holds in memory, about.
@@ -92,14 +93,22 @@ impl Prepared {
         self.fixed.len() + size_of::<Self>()
     }
 
-    /// Bytes that its frames take in a segment that has what `is_there` says; never too few.
-    pub(crate) fn bytes(&self, is_there: impl Fn(Shared<'_>) -> bool) -> usize {
+    /// Bytes that its frames take in a segment of which this is known; never too few.
+    pub(crate) fn bytes(&self, interned: [&Interned; 2]) -> usize {
         let alone = |length: usize| HEADER_BYTES + HEAD_BYTES_MAX + length;
         let names =
-            self.names.iter().filter(|name| !is_there(Shared::Name(name))).map(|name| alone(name.len()));
-        let missing = self.named.iter().flatten().any(|digest| !is_there(Shared::Material(digest)));
+            self.names.iter().filter(|name| name_in(interned, name).is_none()).map(|name| alone(name.len()));
+        let missing = self.named.iter().flatten().any(|digest| material_in(interned, digest).is_none());
         let offered: usize = self.offered.items.iter().map(|item| alone(item.len())).sum();
         alone(self.fixed.len()) + names.sum::<usize>() + if missing { offered } else { 0 }
+    }
+
+    /// Where what the signature names stands, 0 for what is not named; `None` if some of it is not there yet.
+    pub(crate) fn material(&self, interned: [&Interned; 2]) -> Option<Vec<u64>> {
+        self.named
+            .iter()
+            .map(|named| named.as_ref().map_or(Some(0), |digest| material_in(interned, digest)))
+            .collect()
     }
 
     /// What the signature names and the segment does not hold yet, each once. It must have come with the message.
@@ -124,22 +133,18 @@ impl Prepared {
     }
 }
 
-/// What a segment holds for several records.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Shared<'a> {
-    Name(&'a str),
-    Material(&'a Sha256),
+/// Where a name stands.
+pub(crate) fn name_in(interned: [&Interned; 2], text: &str) -> Option<NamePlace> {
+    if text.is_empty() {
+        // No entry is needed for it.
+        return Some(NamePlace::new(text, 0));
+    }
+    interned.iter().find_map(|interned| interned.name(text))
 }
 
-impl Shared<'_> {
-    /// Where it stands; an empty name, which no entry is needed for, at 0.
-    pub(crate) fn place(self, interned: [&Interned; 2]) -> Option<u64> {
-        match self {
-            Self::Name("") => Some(0),
-            Self::Name(text) => interned.iter().find_map(|interned| interned.name(text)),
-            Self::Material(digest) => interned.iter().find_map(|interned| interned.material(digest)),
-        }
-    }
+/// Where a certificate or an OCSP response stands.
+pub(crate) fn material_in(interned: [&Interned; 2], digest: &Sha256) -> Option<u64> {
+    interned.iter().find_map(|interned| interned.material(digest))
 }
 
 /// A stamp that can be logged.

@@ -107,12 +107,11 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Puts all that is there into `jobs`, which must be empty; returns whether there is any.
-    pub(crate) fn take_at_once(&self, jobs: &mut Vec<T>) -> bool {
+    /// Puts all that is there into `jobs`, which must be empty; its space is used for those to come.
+    pub(crate) fn take_at_once(&self, jobs: &mut Vec<T>) {
         let mut state = locked(&self.state);
         state.bytes = 0;
         swap(&mut state.jobs, jobs);
-        !jobs.is_empty()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -10,7 +10,7 @@ use kogge_proto::wire::log::{
     Body, Elsewhere, MessageRecord, NotKept, StampLeaf, StampRecord, StoredBody, StoredMessage, StoredStamp,
     body::Place,
 };
-use prost::encoding::{WireType, encode_key, encode_varint};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use crate::layout::body_name;
 
@@ -46,14 +46,13 @@ pub(crate) fn head(out: &mut Vec<u8>, sequence: u64, previous: &Sha256, time_ms:
 
 /// Appends a message to `out`: `fixed` is its [`message`] without references.
 pub(crate) fn message_kind(out: &mut Vec<u8>, fixed: &[u8], names: &[u64], material: &[u64]) {
-    // Small: a dozen numbers at most.
-    let mut references = Vec::with_capacity(64);
-    packed_field(field::NAMES, names, &mut references);
-    packed_field(field::MATERIAL, material, &mut references);
+    let references =
+        packed_field_length(field::NAMES, names) + packed_field_length(field::MATERIAL, material);
     encode_key(field::MESSAGE, WireType::LengthDelimited, out);
-    encode_varint((fixed.len() + references.len()) as u64, out);
+    encode_varint((fixed.len() + references) as u64, out);
     out.extend_from_slice(fixed);
-    out.extend_from_slice(&references);
+    packed_field(field::NAMES, names, out);
+    packed_field(field::MATERIAL, material, out);
 }
 
 fn bytes_field(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
@@ -67,9 +66,21 @@ fn packed_field(number: u32, values: &[u64], out: &mut Vec<u8>) {
         return;
     }
     encode_key(number, WireType::LengthDelimited, out);
-    let length: usize = values.iter().map(|value| prost::encoding::encoded_len_varint(*value)).sum();
-    encode_varint(length as u64, out);
+    encode_varint(packed_length(values), out);
     values.iter().for_each(|value| encode_varint(*value, out));
+}
+
+fn packed_length(values: &[u64]) -> u64 {
+    values.iter().map(|value| encoded_len_varint(*value) as u64).sum()
+}
+
+/// What [`packed_field`] appends.
+fn packed_field_length(number: u32, values: &[u64]) -> usize {
+    if values.is_empty() {
+        return 0;
+    }
+    let length = values.iter().map(|value| encoded_len_varint(*value)).sum::<usize>();
+    key_len(number) + encoded_len_varint(length as u64) + length
 }
 
 /// The record without what it refers to.

@@ -31,9 +31,8 @@ impl Turns {
         if !job.hand_to(&self.queue) {
             return false;
         }
-        let mut jobs = Vec::new();
         for _ in 0..ROUNDS_MAX {
-            match self.take_turn(&mut jobs) {
+            match self.take_turn() {
                 Turn::Taken(Left::Call) | Turn::Impossible => return true,
                 Turn::Taken(Left::SyncWithin) => self.queue.call_before_long(),
                 Turn::Elsewhere => return false,
@@ -57,15 +56,14 @@ impl Turns {
         self.queue.call();
     }
 
-    fn take_turn(&self, jobs: &mut Vec<Job>) -> Turn {
+    fn take_turn(&self) -> Turn {
         let mut guard = match self.writer.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::WouldBlock) => return Turn::Elsewhere,
             Err(TryLockError::Poisoned(_)) => return Turn::Impossible,
         };
         let Some(writer) = guard.as_mut().filter(|writer| writer.is_open()) else { return Turn::Impossible };
-        self.queue.take_at_once(jobs);
-        let left = writer.take_at_once(jobs);
+        let left = writer.take_at_once(|jobs| self.queue.take_at_once(jobs));
         let told = writer.take_told();
         drop(guard);
         told.into_iter().for_each(Told::call);

@@ -17,11 +17,15 @@ impl RequestKey {
         Self(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
 
-    /// The key of a record that must not be accepted twice: a request on the provider's side.
+    /// The key of a record that must not be accepted twice.
     pub(crate) fn guarded(role: Role, direction: Direction, request_id: &str) -> Option<Self> {
-        let is_guarded = role == Role::Provider && direction == Direction::Request;
-        is_guarded.then(|| Self::of(request_id))
+        is_guarded(role, direction).then(|| Self::of(request_id))
     }
+}
+
+/// Whether a record of this kind must not be accepted twice: a request on the provider's side.
+pub(crate) fn is_guarded(role: Role, direction: Direction) -> bool {
+    role == Role::Provider && direction == Direction::Request
 }
 
 /// Request ids of the last [`ReplayWindow::length`]. A false positive refuses an honest request; a false negative executes a request

@@ -84,6 +84,8 @@ pub(crate) struct Writer {
     pub(crate) incarnations: Incarnations,
     pub(crate) health: Health,
     pub(crate) draft: Draft,
+    /// Space for jobs, of which the queue uses the other half.
+    jobs: Vec<Job>,
     /// Jobs that whoever appends cannot do, oldest first.
     left: Vec<Job>,
     /// A write of whoever appends failed: what the draft holds may stand in the file in part.
@@ -142,6 +144,7 @@ impl Writer {
             requests: HashSet::new(),
             incarnations,
             health: Health::Sound,
+            jobs: Vec::new(),
             left: Vec::new(),
             failed: None,
             told: Vec::new(),
@@ -155,16 +158,15 @@ impl Writer {
     }
 
     /// Takes the jobs on the thread of whoever appends, as far as that needs no more of the disk than one write into space that is there; leaves the others for the
-    /// log's thread. Only while [`Self::is_open`].
-    pub(crate) fn take_at_once(&mut self, jobs: &mut Vec<Job>) -> Left {
-        let mut jobs = jobs.drain(..);
-        for job in jobs.by_ref() {
-            if let Err(job) = self.try_take(job) {
-                self.left.push(job);
-                break;
-            }
+    /// log's thread. Only while [`Self::is_open`]. `queued` is given an empty list to be filled.
+    pub(crate) fn take_at_once(&mut self, queued: impl FnOnce(&mut Vec<Job>)) -> Left {
+        let mut jobs = take(&mut self.jobs);
+        queued(&mut jobs);
+        for job in jobs.drain(..) {
+            let job = if self.left.is_empty() { self.try_take(job) } else { Err(job) };
+            self.left.extend(job.err());
         }
-        self.left.extend(jobs);
+        self.jobs = jobs;
         // Who waits for a sync waits for the write as well: that is left to the log's thread, with all that come until then.
         if self.draft.is_noted
             && let Err(error) = self.segment.write(&self.draft.frames)
@@ -226,7 +228,7 @@ impl Writer {
     }
 
     fn bytes_needed(&self, prepared: &Prepared) -> usize {
-        prepared.bytes(|shared| shared.place([&self.segment.interned, &self.draft.interned]).is_some())
+        prepared.bytes([&self.segment.interned, &self.draft.interned])
     }
 
     /// Adds the message to the draft, after `make_room` saw to it that it fits.

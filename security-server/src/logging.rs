@@ -9,6 +9,7 @@ use std::sync::Arc;
 use kogge_message_log::{AppendError, Durability, MessageLog, NewMessage, Receipt};
 use kogge_proto::digest::Sha256;
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use crate::exchange::sealed::Sealed;
@@ -137,7 +138,12 @@ impl Logging {
         let mut watch = self.watches.start();
         let (acknowledge, acknowledged) = oneshot::channel();
         // The receiver is gone only if this future was dropped; then nobody asks for the receipt.
-        self.log.append(stage.record(), durability, Box::new(move |result| drop(acknowledge.send(result))));
+        let told = Box::new(move |result| drop(acknowledge.send(result)));
+        if let Some(sync) = self.log.append_before_sync(stage.record(), durability, told) {
+            // Exchanges that are ready to append do so first, and share the sync.
+            yield_now().await;
+            drop(sync);
+        }
         watch.ended(Stage::Append);
         let acknowledged = timeout_at(deadline, acknowledged).await.map_err(|_| LoggingError::Timeout)?;
         watch.ended(Stage::Wait);

@@ -59,6 +59,14 @@ impl Noted {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Fingerprint(pub(crate) u32);
 
+impl From<RequestKey> for Fingerprint {
+    /// Of the request id that the key is of: both begin with the same bytes.
+    fn from(RequestKey(key): RequestKey) -> Self {
+        let [a, b, c, d, ..] = key.to_be_bytes();
+        Self(u32::from_be_bytes([a, b, c, d]))
+    }
+}
+
 impl Fingerprint {
     pub(crate) fn of(text: &str) -> Self {
         let Sha256([a, b, c, d, ..]) = sha256(text.as_bytes());
@@ -69,10 +77,10 @@ impl Fingerprint {
 /// By what a message can be found: 16 bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Keys {
-    message_id: Fingerprint,
-    request_id: Fingerprint,
-    client: Fingerprint,
-    service: Fingerprint,
+    pub(crate) message_id: Fingerprint,
+    pub(crate) request_id: Fingerprint,
+    pub(crate) client: Fingerprint,
+    pub(crate) service: Fingerprint,
 }
 
 impl Keys {
@@ -123,4 +131,16 @@ impl Field {
 pub(crate) struct Probe {
     pub(crate) field: Field,
     pub(crate) fingerprint: Fingerprint,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_key_begins_with_the_fingerprint_of_its_request_id() {
+        for text in ["", "request-1", "550e8400-e29b-41d4-a716-446655440000"] {
+            assert_eq!(Fingerprint::from(RequestKey::of(text)), Fingerprint::of(text));
+        }
+    }
 }

@@ -103,7 +103,11 @@ impl OwnKeys {
     }
 
     /// What `member` can sign with at `now`: the certificate that became valid last.
-    pub(crate) fn credential(&self, member: &MemberId, now: UnixMillis) -> Result<Arc<ReadyCredential>, Unusable> {
+    pub(crate) fn credential(
+        &self,
+        member: &MemberId,
+        now: UnixMillis,
+    ) -> Result<Arc<ReadyCredential>, Unusable> {
         let held = self.current();
         let of_member = held.certificates.iter().filter(|holding| holding.member.as_ref() == Some(member));
         let (holding, ocsp) =
