@@ -22,10 +22,10 @@ use kogge_proto::digest::{Sha256, Sha512, sha512};
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::evidence as wire;
 
+pub(crate) use self::validation::ValidationData;
 use crate::compact::{Compact, Method};
 use crate::hash_chain;
 use crate::material::Material;
-pub(crate) use self::validation::ValidationData;
 use crate::signature::{ISSUER_CERTIFICATE, OCSP_RESPONSE, Parts, SIGNING_CERTIFICATE, SignatureError};
 
 /// Media type of the REST message part, in the signature and in the manifest: it is text, whatever its name says.

@@ -8,6 +8,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use compact_str::CompactString;
+
 use crate::limits::IDENTIFIER_BYTES_MAX;
 
 /// Why a text is not an identifier.
@@ -237,13 +239,19 @@ impl SecurityServerId {
 impl fmt::Display for MemberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [instance, class, code] = &*self.0;
-        write!(f, "{instance}/{class}/{code}")
+        for code in [instance, class] {
+            code.fmt(f)?;
+            f.write_str("/")?;
+        }
+        code.fmt(f)
     }
 }
 
 impl fmt::Display for SubsystemId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.member, self.code)
+        self.member.fmt(f)?;
+        f.write_str("/")?;
+        self.code.fmt(f)
     }
 }
 
@@ -258,13 +266,17 @@ impl fmt::Display for ClientId {
 
 impl fmt::Display for ServiceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.subsystem, self.code)
+        self.subsystem.fmt(f)?;
+        f.write_str("/")?;
+        self.code.fmt(f)
     }
 }
 
 impl fmt::Display for SecurityServerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.owner, self.code)
+        self.owner.fmt(f)?;
+        f.write_str("/")?;
+        self.code.fmt(f)
     }
 }
 
@@ -290,7 +302,7 @@ text_form!(MemberId, SubsystemId, ClientId, ServiceId, SecurityServerId);
 
 /// One code of an identifier, decoded; always valid.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-struct Code(Arc<str>);
+struct Code(CompactString);
 
 impl Code {
     fn new(text: &str) -> Result<Self, IdError> {
@@ -298,12 +310,15 @@ impl Code {
     }
 
     fn decode(segment: &str) -> Result<Self, IdError> {
-        Self::new(&percent_decode(segment)?)
+        if segment.bytes().all(unescaped) { Self::new(segment) } else { Self::new(&percent_decode(segment)?) }
     }
 }
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.bytes().all(unescaped) {
+            return f.write_str(&self.0);
+        }
         for byte in self.0.bytes() {
             if unescaped(byte) { write!(f, "{}", char::from(byte))? } else { write!(f, "%{byte:02X}")? }
         }
@@ -320,8 +335,11 @@ fn split<const N: usize>(
     if found != N {
         return Err(IdError::Codes { kind, expected, found });
     }
-    let codes = text.split('/').map(Code::decode).collect::<Result<Vec<_>, _>>()?;
-    codes.try_into().map_err(|_| IdError::Codes { kind, expected, found })
+    let mut codes = [const { Code(CompactString::const_new("")) }; N];
+    for (code, segment) in codes.iter_mut().zip(text.split('/')) {
+        *code = Code::decode(segment)?;
+    }
+    Ok(codes)
 }
 
 /// Decodes one URL path segment; only the characters of RFC 3986 `pchar` may stand unescaped, as in X-Road.

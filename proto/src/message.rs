@@ -13,6 +13,8 @@ pub use response::{ResponseParts, RestResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use compact_str::CompactString;
+
 use crate::digest::{Sha512, Sha512Hasher};
 use crate::id::{IdError, MemberId};
 use crate::limits::{HEADERS_MAX, MESSAGE_BYTES_MAX};
@@ -57,7 +59,7 @@ pub const HOP_HEADERS: [&str; 13] = [
 ];
 
 /// One header as it stands in the message: the name in its original case, the value untrimmed.
-pub type Header = (String, String);
+pub type Header = (CompactString, CompactString);
 
 /// Why bytes are not a REST message, or parts cannot become one.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -192,7 +194,7 @@ fn passes_for_ours(name: &str) -> bool {
 
 fn check_header(name: &str, value: &str) -> Result<(), MessageError> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(token) || value.chars().any(|c| c.is_control() && c != '\t') {
+    if name.is_empty() || !name.bytes().all(token) || has_control(value) {
         return Err(MessageError::Header(name.chars().take(64).collect()));
     }
     if passes_for_ours(name) {
@@ -204,7 +206,13 @@ fn check_header(name: &str, value: &str) -> Result<(), MessageError> {
     Ok(())
 }
 
-/// Writes first lines and headers, checking each.
+/// Whether a value has a control character other than a tab. Nearly all are printable ASCII: one look at each byte, none at characters.
+fn has_control(value: &str) -> bool {
+    !value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+        && value.chars().any(|c| c.is_control() && c != '\t')
+}
+
+/// Writes first lines and headers, checking each. [`read`] gives back the same, and takes nothing else.
 fn write(first: [&str; 2], headers: &[Header]) -> Result<Vec<u8>, MessageError> {
     let mut out = Vec::with_capacity(512);
     for line in first {
@@ -235,17 +243,20 @@ fn read(bytes: &[u8]) -> Result<([&str; 2], Vec<Header>), MessageError> {
     let mut first =
         || lines.next().filter(|line| !line.chars().any(char::is_control)).ok_or(MessageError::Line);
     let first = [first()?, first()?];
-    let mut headers = Vec::new();
+    let mut headers = Vec::with_capacity(HEADERS_EXPECTED);
     for line in lines {
         let (name, value) = line.split_once(':').ok_or(MessageError::Line)?;
         check_header(name, value)?;
-        headers.push((name.to_owned(), value.to_owned()));
+        headers.push((name.into(), value.into()));
         if headers.len() > HEADERS_MAX {
             return Err(MessageError::TooManyHeaders);
         }
     }
     Ok((first, headers))
 }
+
+/// Room for as many headers as most messages have.
+const HEADERS_EXPECTED: usize = 16;
 
 #[cfg(test)]
 mod tests;

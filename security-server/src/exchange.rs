@@ -223,7 +223,7 @@ pub struct HeaderNotText(String);
 /// All headers as text, in order of arrival.
 pub(crate) fn text_headers(headers: &HeaderMap) -> Result<Vec<Header>, HeaderNotText> {
     let text = |(name, value): (&HeaderName, &HeaderValue)| match std::str::from_utf8(value.as_bytes()) {
-        Ok(value) => Ok((name.as_str().to_owned(), value.to_owned())),
+        Ok(value) => Ok((name.as_str().into(), value.into())),
         Err(_) => Err(HeaderNotText(name.as_str().to_owned())),
     };
     headers.iter().map(text).collect()

@@ -51,7 +51,8 @@ impl Stamped {
     fn new(world: &World) -> Self {
         let exchange = Exchange::new(1);
         let parts = exchange.parts();
-        let Signed { signature, material, .. } = sign(&parts, &world.credential(Algorithm::P256), NOW).unwrap();
+        let Signed { signature, material, .. } =
+            sign(&parts, &world.credential(Algorithm::P256), NOW).unwrap();
         let material = Material::new(&material).unwrap();
         let leaf = xades::leaf(&signature, &parts, &material).unwrap();
         let record = EvidenceRecord { groups: vec![], token: world.token(leaf) };

@@ -43,7 +43,7 @@ pub(crate) fn http_headers() -> Vec<Header> {
         ("x-road-client", CLIENT),
         ("x-road-userid", "EE38001085718"),
     ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .map(|(name, value)| (name.into(), value.into()))
     .to_vec()
 }
 

@@ -162,10 +162,7 @@ impl World {
         let request = RestRequest::build(RequestParts {
             method: "POST",
             target: &format!("/r1/{SERVICE}/search?name=M%C3%BCller"),
-            headers: vec![
-                ("X-Road-Client".to_owned(), CLIENT.to_owned()),
-                ("X-Road-Id".to_owned(), MESSAGE_ID.to_owned()),
-            ],
+            headers: vec![("X-Road-Client".into(), CLIENT.into()), ("X-Road-Id".into(), MESSAGE_ID.into())],
             request_id: "5b4b0ba2-7b28-4b0c-9d32-5e7e7f5a0001",
             fallback_message_id: "unused",
         })

@@ -231,7 +231,7 @@ pub(crate) fn snapshot(
 }
 
 fn rest_request() -> RestRequest {
-    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let header = |name: &str, value: &str| (name.into(), value.into());
     RestRequest::build(RequestParts {
         method: "POST",
         target: "/r1/TEST/GOV/70000002/population/persons/v1?code=12345678901",

@@ -567,8 +567,8 @@ impl SigningKey for Impostor {
 }
 
 fn build(method: &str, target: &str, client: &str, purpose: Option<&str>, request_id: &str) -> RestRequest {
-    let mut headers = vec![("x-road-client".to_owned(), client.to_owned())];
-    headers.extend(purpose.map(|purpose| ("x-road-purpose".to_owned(), purpose.to_owned())));
+    let mut headers = vec![("x-road-client".into(), client.into())];
+    headers.extend(purpose.map(|purpose| ("x-road-purpose".into(), purpose.into())));
     let fallback_message_id = &format!("DEMO-{request_id}");
     RestRequest::build(RequestParts { method, target, headers, request_id, fallback_message_id }).unwrap()
 }

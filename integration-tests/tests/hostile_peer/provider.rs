@@ -290,7 +290,7 @@ impl Hand {
         let parts = ResponseParts {
             status: 200,
             reason: "OK",
-            headers: vec![("content-type".to_owned(), "text/plain".to_owned())],
+            headers: vec![("content-type".into(), "text/plain".into())],
             request_hash: &request_hash(&sha512(&asked.head.message), body.as_ref()),
         };
         RestResponse::build(&request, parts).unwrap()

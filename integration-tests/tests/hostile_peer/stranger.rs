@@ -139,7 +139,7 @@ fn letter(scene: &Scene, auth_ocsp: &[u8]) -> Letter {
     let request = RestRequest::build(RequestParts {
         method: "POST",
         target: &format!("/r1/{}/attachments", endpoints.service),
-        headers: vec![("x-road-client".to_owned(), endpoints.client.clone())],
+        headers: vec![("x-road-client".into(), endpoints.client.as_str().into())],
         request_id: &request_id,
         fallback_message_id: "message",
     });

@@ -53,12 +53,12 @@ impl RestRequest {
         };
         let mut headers: Vec<Header> = parts.headers;
         headers.retain(|(name, _)| !dropped(name));
-        headers.push((REQUEST_ID.to_owned(), parts.request_id.to_owned()));
+        headers.push((REQUEST_ID.into(), parts.request_id.into()));
         if unique(&headers, MESSAGE_ID)?.is_none_or(str::is_empty) {
             headers.retain(|(name, _)| !name.eq_ignore_ascii_case(MESSAGE_ID));
-            headers.push((MESSAGE_ID.to_owned(), parts.fallback_message_id.to_owned()));
+            headers.push((MESSAGE_ID.into(), parts.fallback_message_id.into()));
         }
-        Self::from_parts(parts.method, parts.target, headers)
+        Self::from_parts(None, parts.method, parts.target, headers)
     }
 
     /// Reads the bytes of a received message.
@@ -67,10 +67,16 @@ impl RestRequest {
     /// The bytes are not exactly a request message.
     pub fn parse(bytes: &[u8]) -> Result<Self, MessageError> {
         let ([method, target], headers) = read(bytes)?;
-        Self::from_parts(method, target, headers)
+        Self::from_parts(Some(bytes), method, target, headers)
     }
 
-    fn from_parts(method: &str, target: &str, headers: Vec<Header>) -> Result<Self, MessageError> {
+    /// `bytes` are those from which the rest was read; `None` for a message that is to be written.
+    fn from_parts(
+        bytes: Option<&[u8]>,
+        method: &str,
+        target: &str,
+        headers: Vec<Header>,
+    ) -> Result<Self, MessageError> {
         let method = METHODS.into_iter().find(|known| *known == method).ok_or(MessageError::Method)?;
         let (service, service_path_at) = parse_target(target)?;
         let client = required(&headers, CLIENT)?;
@@ -89,7 +95,10 @@ impl RestRequest {
         let message_id = check_id(required(&headers, MESSAGE_ID)?, MESSAGE_ID)?;
         let request_id = check_id(required(&headers, REQUEST_ID)?, REQUEST_ID)?;
         Ok(Self {
-            bytes: write([method, target], &headers)?.into(),
+            bytes: match bytes {
+                Some(bytes) => Bytes::copy_from_slice(bytes),
+                None => write([method, target], &headers)?.into(),
+            },
             method,
             target: target.to_owned(),
             service_path_at,

@@ -46,13 +46,14 @@ impl RestResponse {
         headers.retain(|(name, _)| {
             !is_hop_header(name) && !own.iter().any(|own| name.eq_ignore_ascii_case(own))
         });
-        let mut add = |name: &str, value: String| headers.push((name.to_owned(), value));
+        let mut add = |name: &str, value: String| headers.push((name.into(), value.into()));
         add(MESSAGE_ID, request.message_id().to_owned());
         add(CLIENT, request.client().to_string());
         add(SERVICE, request.service().to_string());
         add(REQUEST_ID, request.request_id().to_owned());
         add(REQUEST_HASH, parts.request_hash.to_owned());
-        Self::from_parts(&parts.status.to_string(), parts.reason, headers)
+        let status = parts.status.to_string();
+        Self::from_parts(None, &status, parts.reason, headers)
     }
 
     /// Reads the bytes of a received message.
@@ -61,10 +62,16 @@ impl RestResponse {
     /// The bytes are not exactly a response message.
     pub fn parse(bytes: &[u8]) -> Result<Self, MessageError> {
         let ([status, reason], headers) = read(bytes)?;
-        Self::from_parts(status, reason, headers)
+        Self::from_parts(Some(bytes), status, reason, headers)
     }
 
-    fn from_parts(status_line: &str, reason: &str, headers: Vec<Header>) -> Result<Self, MessageError> {
+    /// `bytes` are those from which the rest was read; `None` for a message that is to be written.
+    fn from_parts(
+        bytes: Option<&[u8]>,
+        status_line: &str,
+        reason: &str,
+        headers: Vec<Header>,
+    ) -> Result<Self, MessageError> {
         let digits = status_line.len() == 3 && status_line.bytes().all(|byte| byte.is_ascii_digit());
         let status: u16 = status_line.parse().map_err(|_| MessageError::Status)?;
         if !digits || !(200..=999).contains(&status) || reason.chars().any(char::is_control) {
@@ -74,7 +81,10 @@ impl RestResponse {
         let client = ClientId::parse(required(&headers, CLIENT)?).map_err(identifier("X-Road-Client"))?;
         let service = ServiceId::parse(required(&headers, SERVICE)?).map_err(identifier("X-Road-Service"))?;
         Ok(Self {
-            bytes: write([status_line, reason], &headers)?.into(),
+            bytes: match bytes {
+                Some(bytes) => Bytes::copy_from_slice(bytes),
+                None => write([status_line, reason], &headers)?.into(),
+            },
             status,
             reason: reason.to_owned(),
             message_id: required(&headers, MESSAGE_ID)?.to_owned(),

@@ -12,7 +12,7 @@ const KNOWN_REQUEST: &[u8] = b"POST\r\n\
     x-road-id:TEST-1\r\n";
 
 fn header(name: &str, value: &str) -> Header {
-    (name.to_owned(), value.to_owned())
+    (name.into(), value.into())
 }
 
 fn known_parts() -> RequestParts<'static> {
@@ -143,8 +143,11 @@ proptest! {
         bytes[at] = byte;
         if let Ok(request) = RestRequest::parse(&bytes) {
             prop_assert_eq!(&request.bytes()[..], &bytes[..]);
+            prop_assert_eq!(write([request.method(), request.target()], request.headers()).unwrap(), bytes.clone());
         }
         if let Ok(AnyMessage::Response(response)) = AnyMessage::parse(&bytes) {
+            let status = response.status().to_string();
+            prop_assert_eq!(write([&status, response.reason()], response.headers()).unwrap(), bytes.clone());
             prop_assert_eq!(&response.bytes()[..], &bytes[..]);
         }
     }

@@ -10,7 +10,6 @@ use hyper::body::Body as HttpBody;
 use kogge_proto::id::{ClientId, SecurityServerId, SubsystemId};
 use kogge_proto::message::{MessageError, RequestParts, RestRequest};
 use tokio::time::{Instant, timeout, timeout_at};
-use uuid::Uuid;
 
 use crate::body::{Body, BodyError, BodyWriter, Retention};
 use crate::config::ClientConfig;
@@ -117,7 +116,7 @@ where
         target,
         headers: text_headers(&head.headers)?,
         request_id,
-        fallback_message_id: &format!("{}-{}", server.owner().instance(), Uuid::new_v4()),
+        fallback_message_id: &format!("{}-{request_id}", server.owner().instance()),
     })?;
     let intake = intakes.of(request.client());
     let body = read_body(body, &intake, deadline).await?;

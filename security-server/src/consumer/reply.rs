@@ -25,7 +25,9 @@ pub fn to_information_system(answer: &Logged<Verified>) -> Response<ResponseBody
     *response.status_mut() = StatusCode::from_u16(message.status()).unwrap_or(StatusCode::BAD_GATEWAY);
     for (name, value) in message.headers() {
         // A verified message has only headers that HTTP can carry; `http` is stricter only about names longer than any header list.
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.as_str()))
+        {
             // The provider's date replaces this server's own, as in X-Road; everything else may repeat.
             if name == DATE {
                 response.headers_mut().remove(DATE);

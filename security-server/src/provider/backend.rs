@@ -153,7 +153,7 @@ fn outgoing(
     let body = request.body().filter(|_| matches!(message.method(), "PATCH" | "POST" | "PUT"));
     let mut outgoing = Request::builder().method(message.method()).uri(uri);
     for (name, value) in message.headers() {
-        outgoing = outgoing.header(name, value);
+        outgoing = outgoing.header(name.as_str(), value.as_str());
     }
     if let Some(body) = body {
         outgoing = outgoing.header(CONTENT_LENGTH, HeaderValue::from(body.length()));

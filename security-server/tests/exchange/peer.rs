@@ -87,7 +87,7 @@ pub(crate) fn request(client: &str, service: &str, request_id: &str) -> RestRequ
     RestRequest::build(RequestParts {
         method: "POST",
         target: &format!("/r1/{service}/1"),
-        headers: vec![("x-road-client".to_owned(), client.to_owned())],
+        headers: vec![("x-road-client".into(), client.into())],
         request_id,
         fallback_message_id: "message-1",
     })
@@ -105,7 +105,7 @@ pub(crate) fn answer_to(asked: &Letter) -> RestResponse {
     let parts = ResponseParts {
         status: 200,
         reason: "OK",
-        headers: vec![("content-type".to_owned(), "text/plain".to_owned())],
+        headers: vec![("content-type".into(), "text/plain".into())],
         request_hash: &request_hash(&sha512(&asked.head.message), body.as_ref()),
     };
     RestResponse::build(&request, parts).unwrap()

@@ -28,8 +28,8 @@ fn ask(
     purposes: &[&str],
     client: &str,
 ) -> Result<(), AuthoriseError> {
-    let mut headers = vec![("x-road-client".to_owned(), client.to_owned())];
-    headers.extend(purpose.map(|purpose| ("x-road-purpose".to_owned(), purpose.to_owned())));
+    let mut headers = vec![("x-road-client".into(), client.into())];
+    headers.extend(purpose.map(|purpose| ("x-road-purpose".into(), purpose.into())));
     let request = RestRequest::build(RequestParts {
         method,
         target: &format!("/r1/DEMO/GOV/2/population/persons{path}"),
