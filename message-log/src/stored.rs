@@ -22,7 +22,7 @@ const UUID_TEXT_BYTES: usize = 36;
 /// Where its hyphens are.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
-/// Fields of `Entry` and `StoredMessage`, which are written without the generated types: the writer's thread copies a record's bytes once and allocates nothing.
+/// Fields of `Entry` and `StoredMessage`, which are written without the generated types: whoever writes copies a record's bytes once and allocates nothing.
 mod field {
     pub(super) const SEQUENCE: u32 = 1;
     pub(super) const PREVIOUS_SHA256: u32 = 2;
