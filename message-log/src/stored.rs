@@ -222,15 +222,23 @@ fn split_uuid(mut text: String) -> (String, Vec<u8>) {
     }
 }
 
+/// Reads the text form in lower case, and nothing else: [`format_uuid`] makes the same text of it.
 fn parse_uuid(text: &str) -> Option<Vec<u8>> {
-    let digits: String = text
-        .bytes()
-        .enumerate()
-        .filter(|(at, byte)| !(HYPHENS.contains(at) && *byte == b'-'))
-        .map(|(_, byte)| char::from(byte))
-        .collect();
-    let uuid = hex::decode(&digits).ok().filter(|uuid| uuid.len() == 16)?;
-    (format_uuid(&uuid) == text).then_some(uuid)
+    let mut uuid = [0; 16];
+    let mut digits = text.bytes().enumerate().filter(|(at, _)| !HYPHENS.contains(at)).map(|(_, byte)| byte);
+    for byte in &mut uuid {
+        *byte = hex_digit(digits.next()?)? << 4 | hex_digit(digits.next()?)?;
+    }
+    let hyphens = HYPHENS.iter().all(|at| text.as_bytes().get(*at) == Some(&b'-'));
+    (hyphens && text.len() == UUID_TEXT_BYTES).then(|| uuid.to_vec())
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    }
 }
 
 fn format_uuid(uuid: &[u8]) -> String {
