@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use kogge_evidence::material::Material;
-use kogge_evidence::signature::{Parts, Signed, Signer, sign, sign_batch, verify, verify_with};
+use kogge_evidence::signature::{
+    Parts, ReadyCredential, Signed, Signer, sign, sign_batch, verify, verify_with,
+};
 
 use crate::exchange::Exchange;
 use crate::world::{Algorithm, NOW, client_member, expected};
@@ -24,8 +26,8 @@ pub(crate) const STAGES: &[Stage] = &[
 ];
 
 fn sign_one(world: &World, algorithm: Algorithm) -> Work {
-    let (credential, parts) = (world.credential(algorithm), Exchange::new(1).parts());
-    Work::new(move || sign(&parts, &credential, NOW).unwrap())
+    let (credential, parts) = (ReadyCredential::new(world.credential(algorithm)), Exchange::new(1).parts());
+    Work::new(move || credential.sign(&parts, NOW).unwrap())
 }
 
 /// By a signer whose certificate and OCSP response were found good before.
@@ -47,8 +49,8 @@ fn verify_unknown(world: &World) -> Work {
 
 /// A whole batch: one signature, and the tree.
 fn sign_many(world: &World, size: u32) -> Work {
-    let (credential, parts) = (world.credential(Algorithm::P256), parts_of(0, size));
-    Work::new(move || sign_batch(&parts, &credential, NOW).unwrap())
+    let (credential, parts) = (ReadyCredential::new(world.credential(Algorithm::P256)), parts_of(0, size));
+    Work::new(move || credential.sign_batch(&parts, NOW).unwrap())
 }
 
 /// A whole batch by a known signer: one signature, and the way of each message. Another batch each time, so that none is remembered.
