@@ -81,7 +81,7 @@ fn parts_of(first: u32, count: u32) -> Vec<Parts> {
 /// Verifies as a security server does for each message, the digests of the material with it.
 fn verifier(world: &World) -> impl Fn(&Signed, &Parts, Option<&Arc<Signer>>) -> Arc<Signer> + 'static {
     let (member, snapshot) = (client_member(), world.snapshot());
-    move |Signed { signature, material }, parts, known| {
+    move |Signed { signature, material, .. }, parts, known| {
         let (expected, material) = (expected(&member, &snapshot), Material::new(material).unwrap());
         let verified = match known {
             None => verify(signature, parts, &material, &expected).unwrap(),

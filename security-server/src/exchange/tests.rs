@@ -89,7 +89,7 @@ fn headers_that_are_not_text_are_refused() {
     headers.append("a", HeaderValue::from_bytes("ü".as_bytes()).unwrap());
     let text = text_headers(&headers).unwrap();
     assert_eq!(text.len(), 3);
-    assert!(text.contains(&("a".to_owned(), "ü".to_owned())));
+    assert!(text.contains(&("a".into(), "ü".into())));
     headers.append("c", HeaderValue::from_bytes(b"\xff").unwrap());
     assert_eq!(text_headers(&headers), Err(HeaderNotText("c".to_owned())));
 }
