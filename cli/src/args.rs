@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{bench, log, registry, security_server, token, trust, verify};
+use crate::command::{audit, bench, log, registry, security_server, token, trust, verify};
 use crate::demo;
 
 /// Kogge: signed, logged and timestamped data exchange between agencies.
@@ -51,4 +51,7 @@ pub(crate) enum Command {
     Log(log::Command),
     /// Check evidence offline: containers and whole message logs
     Verify(verify::Args),
+    /// What two parties' logs show together
+    #[command(subcommand)]
+    Audit(audit::Command),
 }

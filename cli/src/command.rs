@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod log;
 pub(crate) mod registry;
@@ -29,5 +30,6 @@ pub(crate) fn run(command: Command, out: &mut dyn Write) -> Result<ExitCode, Fai
         Command::Token(command) => token::run(command, out),
         Command::Log(command) => log::run(command, out),
         Command::Verify(args) => verify::run(&args, out),
+        Command::Audit(command) => audit::run(&command, out),
     }
 }

@@ -35,6 +35,19 @@ impl Reader {
     /// # Errors
     /// A file cannot be read at all.
     pub fn audit(&self, each: &mut dyn FnMut(Found)) -> Result<Vec<Damage>, LogError> {
+        self.audit_to(Depth::Bodies, each)
+    }
+
+    /// As [`Reader::audit`], of what stands in the segments alone: body files need not be there, and records come without their stamps. Reads
+    /// the log once.
+    ///
+    /// # Errors
+    /// A segment cannot be read at all.
+    pub fn audit_records(&self, each: &mut dyn FnMut(Found)) -> Result<Vec<Damage>, LogError> {
+        self.audit_to(Depth::Records, each)
+    }
+
+    fn audit_to(&self, depth: Depth, each: &mut dyn FnMut(Found)) -> Result<Vec<Damage>, LogError> {
         let layout = &self.layout;
         let numbers = layout.segment_numbers().map_err(LogError::io("list", &layout.segments()))?;
         let mut damages = Vec::new();
@@ -49,10 +62,13 @@ impl Reader {
             if number > expected {
                 damages.push(missing_segment(expected));
             }
-            let ahead = StampFinder::new(layout, self.scan_from(number)?);
+            let stamps = match depth {
+                Depth::Bodies => Some(StampFinder::new(layout, self.scan_from(number)?)),
+                Depth::Records => None,
+            };
             let mut audit = Audit {
                 layout,
-                stamps: ahead,
+                stamps,
                 other_kinds,
                 covered,
                 last_root: if number == 1 { Root::Known(Vec::new()) } else { Root::Unknown },
@@ -68,10 +84,20 @@ impl Reader {
     }
 }
 
+/// How far an audit looks.
+#[derive(Clone, Copy)]
+enum Depth {
+    /// Segments only.
+    Records,
+    /// Body files, and the stamp of each record, too.
+    Bodies,
+}
+
 /// An audit of segments that follow each other.
 struct Audit<'a> {
     layout: &'a Layout,
-    stamps: StampFinder,
+    /// Finds the stamp of each record, if that is wanted; then body files are compared too.
+    stamps: Option<StampFinder>,
     /// Sequences of entries that are no messages, ascending.
     other_kinds: Vec<u64>,
     covered: Covered,
@@ -113,8 +139,13 @@ impl Audit<'_> {
         let sequence = entry.sequence;
         match entry.kind {
             Kind::Message(record) => {
-                self.check_body(&record, segment, offset)?;
-                let stamp = self.stamps.find(sequence)?;
+                let stamp = match &mut self.stamps {
+                    Some(stamps) => stamps.find(sequence)?,
+                    None => None,
+                };
+                if self.stamps.is_some() {
+                    self.check_body(&record, segment, offset)?;
+                }
                 let (time, material) = (UnixMillis(entry.time_ms), Material { items: entry.material });
                 each(Found { sequence, time, record: *record, material, stamp });
             }

@@ -280,3 +280,50 @@ fn damage_without_end_ends_the_audit() {
     write_payloads(&file, &broken, mask);
     assert_eq!(damages(dir.path()).len(), crate::audit::DAMAGES_MAX);
 }
+
+#[test]
+fn what_was_noted_as_acknowledged_must_be_there() {
+    let dir = tempfile::tempdir().unwrap();
+    small_log(dir.path());
+    let note = dir.path().join("acknowledged");
+    let end = || {
+        let mut reader = Reader::open(dir.path()).unwrap();
+        reader.manner.patience = 0;
+        reader.audit_end().unwrap().map(|damage| damage.check)
+    };
+    assert_eq!(end(), None);
+    let noted = std::fs::read_to_string(&note).unwrap();
+    let (sequence, hash) = noted.trim_end().split_once(' ').unwrap();
+    let sequence: u64 = sequence.parse().unwrap();
+    for (text, expected) in [
+        (format!("{} {hash}\n", sequence + 1), Some("log.sequence")),
+        (format!("{} {hash}\n", sequence - 1), Some("log.chain")),
+        (format!("{} {hash}\n", u64::MAX), Some("log.sequence")),
+        (format!("{sequence} {}\n", "ab".repeat(32)), Some("log.chain")),
+        ("no note".to_owned(), Some("log.sequence")),
+        (noted.clone(), None),
+    ] {
+        std::fs::write(&note, &text).unwrap();
+        assert_eq!(end(), expected, "{text}");
+    }
+    std::fs::remove_file(last_segment(dir.path())).unwrap();
+    assert_eq!(end(), Some("log.sequence"));
+    std::fs::remove_file(&note).unwrap();
+    assert_eq!(end(), None, "nothing says what was acknowledged");
+}
+
+#[test]
+fn an_audit_of_records_alone_needs_no_bodies_and_finds_the_same_records() {
+    let dir = tempfile::tempdir().unwrap();
+    small_log(dir.path());
+    std::fs::remove_dir_all(dir.path().join("bodies")).unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let (mut whole, mut alone) = (Vec::new(), Vec::new());
+    let damages = reader.audit(&mut |found| whole.push(found.record)).unwrap();
+    assert_eq!(damages.iter().map(|damage| damage.check).collect::<Vec<_>>(), ["log.body"]);
+    let damages = reader.audit_records(&mut |found| {
+        assert_eq!(found.stamp, None);
+        alone.push(found.record);
+    });
+    assert_eq!((damages.unwrap(), alone), (vec![], whole));
+}

@@ -13,13 +13,14 @@ use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::evidence::Material;
 use kogge_proto::wire::log::{MessageRecord, StampRecord};
 
+use crate::acknowledged;
 use crate::chain::Chain;
 use crate::entry::{Entry, Kind};
 use crate::index::{Archive, RowsError, Stretch, Summary};
 use crate::layout::{Layout, parse_body_name, segment_name};
 use crate::live::{Live, locked};
 use crate::lookup::{Known, Lookup};
-use crate::scan::{Bound, Item, Manner, Scan, Start, read_start};
+use crate::scan::{Bound, Item, Manner, Scan, Start, Step, read_start};
 use crate::{Damage, Filter, Found, LogError};
 
 /// Reads a log, also while a server writes it. Takes no lock.
@@ -48,18 +49,61 @@ impl Reader {
         Self { layout, live: Some(live), manner }
     }
 
-    /// The server whose log it is; `None` while the log is empty.
+    /// The server whose log it is, by the oldest segment that is there; `None` while the log is empty.
     ///
     /// # Errors
-    /// The first segment cannot be read.
+    /// That segment cannot be read.
     pub fn server(&self) -> Result<Option<String>, LogError> {
-        match self.start_of(1)? {
+        let numbers = self.layout.segment_numbers().map_err(LogError::io("list", &self.layout.segments()))?;
+        let Some(oldest) = numbers.first().copied() else { return Ok(None) };
+        match self.start_of(oldest)? {
             Some(Start::Entry(_, start)) => Ok(Some(start.security_server)),
             Some(Start::Blank) | None => Ok(None),
             Some(Start::Unreadable) => {
-                Err(damaged("log.frame", 1, 0, "the segment does not begin with its start".to_owned()))
+                Err(damaged("log.frame", oldest, 0, "the segment does not begin with its start".to_owned()))
             }
         }
+    }
+
+    /// Whether the entry that the log's note says was acknowledged is there, as it was: its end was cut off, or replaced, or the note was
+    /// copied later than the segments. Without a note there is nothing to compare.
+    ///
+    /// # Errors
+    /// The note or a segment cannot be read.
+    pub fn audit_end(&self) -> Result<Option<Damage>, LogError> {
+        let noted = match acknowledged::read(&self.layout) {
+            Ok(noted) => noted,
+            Err(LogError::Damaged(damage)) => return Ok(Some(damage)),
+            Err(error) => return Err(error),
+        };
+        if noted == Chain::EMPTY {
+            return Ok(None);
+        }
+        let segment = self.segment_of(noted.sequence)?.unwrap_or(1);
+        let mut found = None;
+        let mut scan = match self.scan_from(segment) {
+            Ok(scan) => scan,
+            Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(Some(end_is_missing(segment, noted.sequence)));
+            }
+            Err(error) => return Err(error),
+        };
+        while found.is_none() {
+            match scan.step()? {
+                Step::Entry(item) if item.entry.sequence >= noted.sequence => found = Some(item),
+                Step::Entry(_) | Step::Damage(_) => {}
+                Step::Torn(_) => scan.skip()?,
+                Step::End => break,
+            }
+        }
+        Ok(match found {
+            Some(item) if item.entry.sequence == noted.sequence && item.hash == noted.hash => None,
+            Some(item) if item.entry.sequence == noted.sequence => {
+                let reason = format!("entry {} is not the one that was acknowledged", noted.sequence);
+                Some(damage("log.chain", item.segment, item.offset, reason))
+            }
+            _ => Some(end_is_missing(scan.position().0, noted.sequence)),
+        })
     }
 
     /// Records that pass the filter, in order, handed to `each` until it returns false.
@@ -196,6 +240,19 @@ impl Message {
     }
 }
 
+fn end_is_missing(segment: u64, acknowledged: u64) -> Damage {
+    damage(
+        "log.sequence",
+        segment,
+        0,
+        format!("entry {acknowledged} was acknowledged, and is not in the log"),
+    )
+}
+
+fn damage(check: &'static str, segment: u64, offset: u64, reason: String) -> Damage {
+    Damage { check, file: format!("segments/{}", segment_name(segment)), offset, reason }
+}
+
 fn damaged(check: &'static str, segment: u64, offset: u64, reason: String) -> LogError {
-    LogError::Damaged(Damage { check, file: format!("segments/{}", segment_name(segment)), offset, reason })
+    LogError::Damaged(damage(check, segment, offset, reason))
 }

@@ -226,7 +226,7 @@ fn each(
     failure.map_or(Ok(()), Err)
 }
 
-fn parse_time(text: &str) -> Result<UnixMillis, String> {
+pub(super) fn parse_time(text: &str) -> Result<UnixMillis, String> {
     let whole = if text.len() == "2026-11-24".len() { format!("{text}T00:00:00Z") } else { text.to_owned() };
     let parsed = OffsetDateTime::parse(&whole, &Rfc3339).map_err(|_| {
         "give a date like 2026-11-24 (UTC) or a time like 2026-11-24T08:00:00+01:00".to_owned()

@@ -2,6 +2,8 @@
 
 // Always so in a test crate; said for clippy, which allows `unwrap` only where it sees that it is in tests.
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod instance;
 #[cfg(test)]
 mod log;

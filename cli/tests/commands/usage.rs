@@ -59,6 +59,7 @@ fn every_command_has_help_with_an_example() {
         "log export",
         "log reindex",
         "verify",
+        "audit reconcile",
         "security-server run",
         "central-registry run",
         "central-registry init",
