@@ -25,8 +25,15 @@ const DRAWERS: [&str; 9] =
     ["utils", "util", "helpers", "helper", "common", "misc", "types", "models", "shared"];
 
 /// Crates whose decisions know neither runtime nor network.
-const PURE: [&str; 6] =
-    ["kogge-proto", "kogge-durable", "kogge-certs", "kogge-message-log", "kogge-signer", "kogge-evidence"];
+const PURE: [&str; 7] = [
+    "kogge-proto",
+    "kogge-durable",
+    "kogge-tlog",
+    "kogge-certs",
+    "kogge-message-log",
+    "kogge-signer",
+    "kogge-evidence",
+];
 
 #[test]
 fn crates_import_only_from_lower_floors() {
