@@ -109,7 +109,15 @@ pub(crate) fn scheme_identifier(scheme: SignatureScheme) -> Option<AlgorithmIden
         SignatureScheme::RsaPkcs1Sha384 => (RSA_SHA384, Some(AnyRef::NULL)),
         SignatureScheme::RsaPkcs1Sha512 => (RSA_SHA512, Some(AnyRef::NULL)),
         SignatureScheme::Ed25519 => (ED25519, None),
-        SignatureScheme::EcdsaP256Sha256Fixed | SignatureScheme::RsaPssSha256 => return None,
+        SignatureScheme::EcdsaP256Sha256Fixed
+        | SignatureScheme::EcdsaP256Sha384Fixed
+        | SignatureScheme::EcdsaP256Sha512Fixed
+        | SignatureScheme::EcdsaP384Sha256Fixed
+        | SignatureScheme::EcdsaP384Sha384Fixed
+        | SignatureScheme::EcdsaP384Sha512Fixed
+        | SignatureScheme::RsaPssSha256
+        | SignatureScheme::RsaPssSha384
+        | SignatureScheme::RsaPssSha512 => return None,
     };
     Some(AlgorithmIdentifierRef { oid, parameters })
 }

@@ -27,6 +27,20 @@ pub enum SignatureScheme {
     RsaPkcs1Sha512,
     /// RSA-PSS with SHA-256, salt as long as the digest: TLS 1.3.
     RsaPssSha256,
+    /// RSA-PSS with SHA-384, salt as long as the digest: XML signatures of others.
+    RsaPssSha384,
+    /// RSA-PSS with SHA-512, salt as long as the digest: XML signatures of others.
+    RsaPssSha512,
+    /// ECDSA P-256 with SHA-384, r‖s of 64 bytes: XML signatures of others.
+    EcdsaP256Sha384Fixed,
+    /// ECDSA P-256 with SHA-512, r‖s of 64 bytes: XML signatures of others (what X-Road makes with an EC key unless told otherwise).
+    EcdsaP256Sha512Fixed,
+    /// ECDSA P-384 with SHA-256, r‖s of 96 bytes: XML signatures of others.
+    EcdsaP384Sha256Fixed,
+    /// ECDSA P-384 with SHA-384, r‖s of 96 bytes: XML signatures of others.
+    EcdsaP384Sha384Fixed,
+    /// ECDSA P-384 with SHA-512, r‖s of 96 bytes: XML signatures of others.
+    EcdsaP384Sha512Fixed,
     /// Ed25519.
     Ed25519,
 }

@@ -120,6 +120,13 @@ impl VerifiedPath {
         self.issuers.first().unwrap_or(&self.ca.certificate)
     }
 
+    /// The path of the leaf's issuer, if that is an intermediate CA: whoever wants to know whether that one was revoked asks about it.
+    #[must_use]
+    pub fn above(&self) -> Option<Self> {
+        let (leaf, issuers) = self.issuers.split_first()?;
+        Some(Self { leaf: leaf.clone(), issuers: issuers.to_vec(), ca: Arc::clone(&self.ca) })
+    }
+
     /// Checks that every certificate of the path, the approved CA's with it, is within its validity at another time as well.
     ///
     /// # Errors

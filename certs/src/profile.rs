@@ -11,6 +11,7 @@ mod params;
 mod rcgen_key;
 mod read;
 mod request;
+mod xroad;
 
 use kogge_proto::id::{MemberId, SecurityServerId};
 use kogge_proto::time::UnixMillis;
@@ -19,6 +20,8 @@ use crate::certificate::Certificate;
 use crate::key::{PublicKey, SigningKey};
 
 use rcgen_key::RcgenKey;
+
+pub use xroad::SubjectForm;
 
 /// A profile of end-entity certificates.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

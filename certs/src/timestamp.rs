@@ -15,7 +15,7 @@ use crate::key::SigningKey;
 
 pub use request::{parse_request, request, token_of_response};
 pub use respond::{reject, respond};
-pub use verify::verify;
+pub use verify::{verify, verify_under_any_policy};
 
 /// The digest that a token is about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

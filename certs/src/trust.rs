@@ -28,7 +28,8 @@ pub struct ApprovedTsa {
     pub url: String,
     /// Its signing certificate: trusted because it is listed, whoever issued it.
     pub certificate: Certificate,
-    /// Accepted policies as dotted object identifiers; at least one.
+    /// Accepted policies as dotted object identifiers; at least one. Lists that name none (X-Road's) leave it empty, and then only
+    /// [`crate::timestamp::verify_under_any_policy`] accepts its tokens.
     pub policies: Vec<String>,
 }
 

@@ -1,7 +1,7 @@
-//! Exclusive XML canonicalisation (W3C exc-c14n 1.0, without comments) over roxmltree, for the verifier alone.
+//! XML canonicalisation without comments over roxmltree, for the verifier alone: exclusive (W3C exc-c14n 1.0) and inclusive (C14N 1.0).
 //!
-//! What is canonicalised is one element with everything below it. Inclusive prefix lists are not supported: the one profile
-//! that is verified has none, and refuses signatures that ask for them.
+//! What is canonicalised is one element with everything below it, as it stands in its document. Inclusive prefix lists are not supported:
+//! the profiles that are verified have none, and refuse signatures that ask for them.
 //!
 //! roxmltree resolves prefixes away, so qualified names are taken from the source text and compared with what it resolved.
 
@@ -29,11 +29,30 @@ pub enum C14nError {
 /// # Errors
 /// See [`C14nError`].
 pub fn exclusive(element: Node<'_, '_>) -> Result<Vec<u8>, C14nError> {
+    canonical(element, Form::Exclusive)
+}
+
+/// The inclusive canonical form of `element` and its descendants, as UTF-8: the element carries all namespaces that are in scope there,
+/// used or not, and the attributes of the xml namespace that its ancestors have given it (C14N 1.0 section 2.4).
+///
+/// # Errors
+/// See [`C14nError`].
+pub fn inclusive(element: Node<'_, '_>) -> Result<Vec<u8>, C14nError> {
+    canonical(element, Form::Inclusive)
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Form {
+    Exclusive,
+    Inclusive,
+}
+
+fn canonical(element: Node<'_, '_>, form: Form) -> Result<Vec<u8>, C14nError> {
     if !element.is_element() {
         return Err(C14nError::NotAnElement);
     }
     let mut out = String::new();
-    write_element(&mut out, element, &Rendered::new(), 0)?;
+    write_element(&mut out, element, form, &Rendered::new(), 0)?;
     Ok(out.into_bytes())
 }
 
@@ -43,6 +62,7 @@ type Rendered = BTreeMap<String, String>;
 fn write_element(
     out: &mut String,
     element: Node<'_, '_>,
+    form: Form,
     ancestors: &Rendered,
     depth: usize,
 ) -> Result<(), C14nError> {
@@ -53,7 +73,11 @@ fn write_element(
     out.push('<');
     out.push_str(name);
     let mut rendered = ancestors.clone();
-    for (prefix, uri) in new_declarations(element, ancestors)? {
+    let in_scope = match form {
+        Form::Exclusive => visibly_used(element)?,
+        Form::Inclusive => in_scope(element),
+    };
+    for (prefix, uri) in new_declarations(in_scope, ancestors) {
         match prefix.as_str() {
             "" => out.push_str(" xmlns=\""),
             _ => push_all(out, &[" xmlns:", &prefix, "=\""]),
@@ -62,7 +86,9 @@ fn write_element(
         out.push('"');
         rendered.insert(prefix, uri);
     }
-    for (_, attribute) in sorted_attributes(element) {
+    let inherited =
+        if form == Form::Inclusive && depth == 0 { inherited(element) } else { Attributes::new() };
+    for (_, attribute) in sorted_attributes(element, inherited) {
         push_all(out, &[" ", attribute_name(element, &attribute)?, "=\""]);
         escape_attribute(out, attribute.value());
         out.push('"');
@@ -70,7 +96,7 @@ fn write_element(
     out.push('>');
     for child in element.children() {
         match child.node_type() {
-            NodeType::Element => write_element(out, child, &rendered, depth + 1)?,
+            NodeType::Element => write_element(out, child, form, &rendered, depth + 1)?,
             NodeType::Text => escape_text(out, child.text().unwrap_or_default()),
             NodeType::PI => write_instruction(out, child),
             NodeType::Comment | NodeType::Root => {}
@@ -80,9 +106,16 @@ fn write_element(
     Ok(())
 }
 
-/// The declarations that the element has to carry: of prefixes that it uses visibly, where no written ancestor has declared
-/// the same (exc-c14n section 3). Sorted by prefix, the default namespace first.
-fn new_declarations(element: Node<'_, '_>, ancestors: &Rendered) -> Result<Rendered, C14nError> {
+/// The declarations that the element has to carry: those where no written ancestor has declared the same. Sorted by prefix, the default
+/// namespace first.
+fn new_declarations(in_scope: Rendered, ancestors: &Rendered) -> Rendered {
+    let is_new =
+        |prefix: &String, uri: &String| ancestors.get(prefix).map_or("", String::as_str) != uri.as_str();
+    in_scope.into_iter().filter(|(prefix, uri)| is_new(prefix, uri)).collect()
+}
+
+/// The namespaces of the prefixes that the element uses visibly (exc-c14n section 3).
+fn visibly_used(element: Node<'_, '_>) -> Result<Rendered, C14nError> {
     let mut used = vec![prefix_of(element_name(element)?)];
     for attribute in element.attributes() {
         // An attribute without prefix is in no namespace, whatever the default is.
@@ -90,26 +123,51 @@ fn new_declarations(element: Node<'_, '_>, ancestors: &Rendered) -> Result<Rende
             Some(prefix_of(attribute_name(element, &attribute)?)).filter(|prefix| !prefix.is_empty()),
         );
     }
-    let mut declarations = Rendered::new();
-    for prefix in used.into_iter().filter(|prefix| *prefix != "xml") {
-        let uri = element
-            .lookup_namespace_uri(Some(prefix).filter(|prefix| !prefix.is_empty()))
-            .unwrap_or_default();
-        if ancestors.get(prefix).map_or("", String::as_str) != uri {
-            declarations.insert(prefix.to_owned(), uri.to_owned());
-        }
-    }
-    Ok(declarations)
+    let uri = |prefix: &str| {
+        let found = element.lookup_namespace_uri(Some(prefix).filter(|prefix| !prefix.is_empty()));
+        found.unwrap_or_default().to_owned()
+    };
+    Ok(used
+        .into_iter()
+        .filter(|prefix| *prefix != "xml")
+        .map(|prefix| (prefix.to_owned(), uri(prefix)))
+        .collect())
 }
 
-/// By namespace and local name, those without namespace first (C14N 1.0 section 2.3).
+/// All namespaces that are in scope, among them that there is no default namespace.
+fn in_scope(element: Node<'_, '_>) -> Rendered {
+    let mut found = Rendered::from([(String::new(), String::new())]);
+    for namespace in element.namespaces().filter(|namespace| namespace.name() != Some("xml")) {
+        found.insert(namespace.name().unwrap_or_default().to_owned(), namespace.uri().to_owned());
+    }
+    found
+}
+
+/// Attributes by namespace and local name.
+type Attributes<'a, 'input> = BTreeMap<(&'a str, &'a str), Attribute<'a, 'input>>;
+
+/// The attributes of the xml namespace that ancestors have, the nearest ancestor's first.
+fn inherited<'a, 'input>(element: Node<'a, 'input>) -> Attributes<'a, 'input> {
+    let mut found = Attributes::new();
+    for ancestor in element.ancestors().skip(1) {
+        for attribute in ancestor.attributes().filter(|attribute| attribute.namespace() == Some(XML)) {
+            found.entry((XML, attribute.name())).or_insert(attribute);
+        }
+    }
+    found
+}
+
+/// By namespace and local name, those without namespace first (C14N 1.0 section 2.3); the element's own in place of inherited ones.
 fn sorted_attributes<'a, 'input>(
     element: Node<'a, 'input>,
-) -> BTreeMap<(&'a str, &'a str), Attribute<'a, 'input>> {
-    element
-        .attributes()
-        .map(|attribute| ((attribute.namespace().unwrap_or_default(), attribute.name()), attribute))
-        .collect()
+    inherited: Attributes<'a, 'input>,
+) -> Attributes<'a, 'input> {
+    let mut attributes = inherited;
+    for attribute in element.attributes() {
+        let name = (attribute.namespace().unwrap_or_default(), attribute.name());
+        attributes.insert(name, attribute);
+    }
+    attributes
 }
 
 /// The qualified name behind the `<`.
@@ -173,6 +231,8 @@ fn escape_attribute(out: &mut String, value: &str) {
 fn push_all(out: &mut String, parts: &[&str]) {
     parts.iter().for_each(|part| out.push_str(part));
 }
+
+const XML: &str = "http://www.w3.org/XML/1998/namespace";
 
 /// A signature is nested 12 deep; the stack holds far more than this.
 pub const DEPTH_MAX: usize = 64;

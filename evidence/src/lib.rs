@@ -22,6 +22,7 @@ pub mod c14n;
 mod compact;
 pub mod container;
 pub mod evidence_record;
+pub mod globalconf;
 mod hash_chain;
 pub mod material;
 pub mod report;

@@ -2,21 +2,24 @@
 
 mod archive;
 mod checks;
+mod digest_method;
 mod document;
 mod finding;
 mod hash_chain;
 mod layout;
 mod log_record;
 mod stamp;
-mod walk;
+pub(crate) mod walk;
+mod xroad;
 
 use std::io::{Read, Seek};
 
 use kogge_certs::snapshot::VerifiedSnapshot;
-use kogge_proto::id::{MemberId, ServiceId};
+use kogge_proto::id::MemberId;
 use kogge_proto::time::UnixMillis;
 
 use crate::evidence_record::EvidenceRecord;
+use crate::globalconf::GlobalConf;
 use crate::report::Report;
 use archive::Archive;
 use checks::{BodyDigest, Evidence};
@@ -32,7 +35,7 @@ pub struct Statement {
     /// Who asked (text form).
     pub client: Option<String>,
     /// Which service (text form).
-    pub service: Option<ServiceId>,
+    pub service: Option<String>,
     /// Which message.
     pub message_id: Option<String>,
     /// Who signed.
@@ -74,6 +77,12 @@ pub fn container(mut file: impl Read + Seek, snapshot: &VerifiedSnapshot) -> Ver
     let judged = checks::judge(&evidence, snapshot, &mut report);
     settle(&mut report, "container.layout", layout::check(&mut file, &archive, &judged));
     Verdict { report, statement: judged.statement }
+}
+
+/// Checks a container that X-Road made against an X-Road configuration directory, which is taken as given. As for [`container`] there is
+/// always a verdict; everything in the container must be signed.
+pub fn xroad_container(file: impl Read + Seek, conf: &GlobalConf) -> Verdict {
+    xroad::container(file, conf)
 }
 
 fn part(content: &Result<Vec<u8>, Flaw>) -> Result<&[u8], Flaw> {

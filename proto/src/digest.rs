@@ -89,6 +89,14 @@ digest_type!(
     "SHA-256 (FIPS 180-4): log chain, hash trees, certificates."
 );
 digest_type!(
+    Sha384,
+    Sha384Hasher,
+    sha384,
+    48,
+    &digest::SHA384,
+    "SHA-384 (FIPS 180-4): only in what others have signed."
+);
+digest_type!(
     Sha512,
     Sha512Hasher,
     sha512,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::TestKey;
+use crate::testing::{TestKey, openssl};
 
 fn refused(spki: &[u8]) -> KeyError {
     PublicKey::from_spki(spki).unwrap_err()
@@ -146,4 +146,63 @@ fn other_algorithms_are_refused() {
     let secp256k1 =
         hex::decode(format!("3056301006072a8648ce3d020106052b8104000a03420004{}", "11".repeat(64)));
     assert_eq!(refused(&secp256k1.unwrap()), KeyError::Kind);
+}
+
+/// XML signatures of others, as OpenSSL makes them: RSA-PSS, and ECDSA with every digest on every curve. OpenSSL's DER is written as r‖s.
+#[test]
+fn what_openssl_signed_for_xml_verifies() {
+    use SignatureScheme as S;
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (key, message, signature) = (at("key.pem"), at("message"), at("signature"));
+    std::fs::write(&message, b"message").unwrap();
+    let pss = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"];
+    let (p256, p384) = ("ec_paramgen_curve:P-256", "ec_paramgen_curve:P-384");
+    for (algorithm, option, digest, options, half, scheme) in [
+        ("RSA", "rsa_keygen_bits:2048", "-sha256", &pss[..], 0, S::RsaPssSha256),
+        ("RSA", "rsa_keygen_bits:2048", "-sha384", &pss[..], 0, S::RsaPssSha384),
+        ("RSA", "rsa_keygen_bits:2048", "-sha512", &pss[..], 0, S::RsaPssSha512),
+        ("EC", p256, "-sha256", &[][..], 32, S::EcdsaP256Sha256Fixed),
+        ("EC", p256, "-sha384", &[][..], 32, S::EcdsaP256Sha384Fixed),
+        ("EC", p256, "-sha512", &[][..], 32, S::EcdsaP256Sha512Fixed),
+        ("EC", p384, "-sha256", &[][..], 48, S::EcdsaP384Sha256Fixed),
+        ("EC", p384, "-sha384", &[][..], 48, S::EcdsaP384Sha384Fixed),
+        ("EC", p384, "-sha512", &[][..], 48, S::EcdsaP384Sha512Fixed),
+    ] {
+        let made = openssl(&["genpkey", "-algorithm", algorithm, "-pkeyopt", option, "-out", &key], b"");
+        if made.is_none() {
+            return;
+        }
+        let sign = [&["dgst", digest, "-sign", &key, "-out", &signature][..], options, &[&message]].concat();
+        openssl(&sign, b"").unwrap();
+        let spki = openssl(&["pkey", "-in", &key, "-pubout", "-outform", "DER"], b"").unwrap();
+        let public = PublicKey::from_spki(&spki).unwrap();
+        let mut value = std::fs::read(&signature).unwrap();
+        if half > 0 {
+            value = fixed(&value, half);
+        }
+        assert_eq!(public.verify(scheme, b"message", &value), Ok(()), "{scheme:?}");
+        assert_eq!(public.verify(scheme, b"messagf", &value), Err(KeyError::BadSignature), "{scheme:?}");
+        let cut = &value[..value.len() - 1];
+        assert_eq!(public.verify(scheme, b"message", cut), Err(KeyError::BadSignature), "{scheme:?}");
+        let zeros = vec![0; value.len()];
+        assert_eq!(public.verify(scheme, b"message", &zeros), Err(KeyError::BadSignature), "{scheme:?}");
+        for other in
+            [S::RsaPssSha384, S::EcdsaP256Sha512Fixed, S::EcdsaP384Sha256Fixed, S::EcdsaP384Sha512Fixed]
+        {
+            if other != scheme {
+                assert!(public.verify(other, b"message", &value).is_err(), "{scheme:?} as {other:?}");
+            }
+        }
+    }
+}
+
+/// r‖s of a DER SEQUENCE of two INTEGERs.
+fn fixed(der: &[u8], half: usize) -> Vec<u8> {
+    use der::Decode;
+    let numbers = Vec::<der::asn1::Uint>::from_der(der).unwrap();
+    let pad = |number: &der::asn1::Uint| {
+        [vec![0; half - number.as_bytes().len()], number.as_bytes().to_vec()].concat()
+    };
+    numbers.iter().flat_map(pad).collect()
 }

@@ -2,6 +2,7 @@
 //!
 //! `ring` checks ECDSA; `aws-lc-rs` checks RSA and Ed25519, where it is clearly faster, and judges points once when a key is read.
 
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self as aws, ParsedPublicKey};
 use der::asn1::{BitStringRef, ObjectIdentifier, UintRef};
 use der::{Decode, Encode, Sequence};
@@ -97,6 +98,27 @@ impl Verifier {
             (Self::Rsa(key), S::RsaPssSha256) => {
                 aws_lc(&aws::RSA_PSS_2048_8192_SHA256, key, message, signature)
             }
+            (Self::Rsa(key), S::RsaPssSha384) => {
+                aws_lc(&aws::RSA_PSS_2048_8192_SHA384, key, message, signature)
+            }
+            (Self::Rsa(key), S::RsaPssSha512) => {
+                aws_lc(&aws::RSA_PSS_2048_8192_SHA512, key, message, signature)
+            }
+            (Self::EcdsaP256(point), S::EcdsaP256Sha384Fixed) => {
+                mixed(&aws::ECDSA_P256_SHA256_FIXED, point, &digest::SHA384, message, signature)
+            }
+            (Self::EcdsaP256(point), S::EcdsaP256Sha512Fixed) => {
+                mixed(&aws::ECDSA_P256_SHA256_FIXED, point, &digest::SHA512, message, signature)
+            }
+            (Self::EcdsaP384(point), S::EcdsaP384Sha256Fixed) => {
+                mixed(&aws::ECDSA_P384_SHA384_FIXED, point, &digest::SHA256, message, signature)
+            }
+            (Self::EcdsaP384(point), S::EcdsaP384Sha384Fixed) => {
+                ring(&ring::ECDSA_P384_SHA384_FIXED, point, message, signature)
+            }
+            (Self::EcdsaP384(point), S::EcdsaP384Sha512Fixed) => {
+                mixed(&aws::ECDSA_P384_SHA384_FIXED, point, &digest::SHA512, message, signature)
+            }
             (Self::Ed25519(key), S::Ed25519) => key.verify_sig(message, signature).is_ok(),
             _ => return Err(KeyError::Scheme),
         };
@@ -120,6 +142,27 @@ fn aws_lc(
     signature: &[u8],
 ) -> bool {
     aws::UnparsedPublicKey::new(algorithm, key).verify(message, signature).is_ok()
+}
+
+/// ECDSA with another digest than the one that goes with the curve, which the libraries offer for given digests only. What is verified is
+/// the leftmost bits of the digest, as many as the order of the curve has, as a number (FIPS 186-5 section 6.4.2): a longer digest is cut
+/// to the length of the curve's own, a shorter one is the same number with zeros in front.
+fn mixed(
+    algorithm: &'static aws::EcdsaVerificationAlgorithm,
+    point: &[u8],
+    by: &'static digest::Algorithm,
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    let own: &digest::Algorithm =
+        if point.len() == P256_POINT_BYTES { &digest::SHA256 } else { &digest::SHA384 };
+    let digest = digest::digest(by, message);
+    let digest = digest.as_ref();
+    let mut number = vec![0; own.output_len().saturating_sub(digest.len())];
+    number.extend_from_slice(digest.get(..own.output_len()).unwrap_or(digest));
+    digest::Digest::import_less_safe(&number, own).is_ok_and(|number| {
+        aws::UnparsedPublicKey::new(algorithm, point).verify_digest(&number, signature).is_ok()
+    })
 }
 
 fn whole_bytes<'a>(bits: &BitStringRef<'a>) -> Result<&'a [u8], KeyError> {

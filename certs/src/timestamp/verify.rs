@@ -9,6 +9,7 @@ use super::ess::{CertificateIds, DIRECTORY_NAME};
 use super::request::VERSION;
 use super::structures::{TST_INFO, TstInfo, read_gen_time};
 use super::{Imprint, TimestampError, VerifiedToken};
+use crate::asn1::DigestAlgorithm;
 use crate::certificate::Certificate;
 use crate::cms::{CmsError, SignedMessage};
 use crate::profile::{self, Profile};
@@ -30,6 +31,38 @@ pub fn verify(
     nonce: Option<u64>,
     trust: &TrustStore,
 ) -> Result<VerifiedToken, TimestampError> {
+    let demands = Demands {
+        imprint: &|info| info.message_imprint.is(imprint.algorithm(), imprint.as_bytes()),
+        nonce,
+        any_policy: false,
+    };
+    check(token, &demands, trust)
+}
+
+/// As [`verify`], about `content` by SHA-256, SHA-384 or SHA-512, whichever the token names, and under any policy: for lists of TSAs that
+/// name no policies.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn verify_under_any_policy(
+    token: &[u8],
+    content: &[u8],
+    trust: &TrustStore,
+) -> Result<VerifiedToken, TimestampError> {
+    use DigestAlgorithm as D;
+    let is = |info: &TstInfo<'_>, by: D| info.message_imprint.is(by, &by.digest(content));
+    let imprint = |info: &TstInfo<'_>| [D::Sha256, D::Sha384, D::Sha512].into_iter().any(|by| is(info, by));
+    check(token, &Demands { imprint: &imprint, nonce: None, any_policy: true }, trust)
+}
+
+/// What a token must say.
+struct Demands<'d> {
+    imprint: &'d dyn Fn(&TstInfo<'_>) -> bool,
+    nonce: Option<u64>,
+    any_policy: bool,
+}
+
+fn check(token: &[u8], demands: &Demands<'_>, trust: &TrustStore) -> Result<VerifiedToken, TimestampError> {
     if token.len() > TRUST_RESPONSE_BYTES_MAX {
         return Err(TimestampError::Malformed("larger than is accepted".to_owned()));
     }
@@ -44,9 +77,11 @@ pub fn verify(
 
     let info = TstInfo::from_der(message.content()).map_err(malformed)?;
     check_form(&info, certificate)?;
-    check_imprint(&info, imprint)?;
-    check_nonce(&info, nonce)?;
-    let policy = tsas.approved_policy(&info)?;
+    if !(demands.imprint)(&info) {
+        return Err(TimestampError::Imprint);
+    }
+    check_nonce(&info, demands.nonce)?;
+    let policy = if demands.any_policy { info.policy.to_string() } else { tsas.approved_policy(&info)? };
     let gen_time =
         read_gen_time(info.gen_time).ok_or(TimestampError::Rule("genTime is not in the form of RFC 3161"))?;
     check_validity(certificate, gen_time)?;
@@ -134,14 +169,6 @@ fn check_form(info: &TstInfo<'_>, tsa: &Certificate) -> Result<(), TimestampErro
 /// RFC 3161 section 2.4.2: the hint must be one of the signer's names. Other kinds of names than the subject are only hints.
 fn is_other_name(name: AnyRef<'_>, tsa: &Certificate) -> bool {
     name.header().tag() == DIRECTORY_NAME && name.value() != tsa.subject_der()
-}
-
-fn check_imprint(info: &TstInfo<'_>, imprint: &Imprint) -> Result<(), TimestampError> {
-    if info.message_imprint.is(imprint.algorithm(), imprint.as_bytes()) {
-        Ok(())
-    } else {
-        Err(TimestampError::Imprint)
-    }
 }
 
 fn check_nonce(info: &TstInfo<'_>, sent: Option<u64>) -> Result<(), TimestampError> {

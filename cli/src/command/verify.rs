@@ -1,19 +1,21 @@
-//! `kogge verify`: checks evidence offline, against an anchor and a registry snapshot. Needs no server and touches no network.
+//! `kogge verify`: checks evidence offline, against an anchor and a registry snapshot, or against an X-Road configuration directory.
+//! Needs no server and touches no network.
 
 mod container;
 pub(super) mod log;
 pub(super) mod snapshot;
+mod trust;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_evidence::report::{Outcome, Report};
 use kogge_evidence::verify::Statement;
 use serde_json::{Value, json};
 
 use self::log::LogVerdict;
+use self::trust::Trust;
 use crate::failure::{FAILED, Failure, OrFail, UNUSABLE};
 use crate::output;
 
@@ -23,20 +25,26 @@ use crate::output;
 Examples:
   kogge verify request.asice response.asice --anchor anchor.toml
   kogge verify /var/lib/kogge/log --anchor anchor.toml --snapshot snapshot --json
+  kogge verify from-xroad.asice --globalconf verificationconf
 
 Exit codes: 0 all good, 1 something failed or could not be decided, 2 something cannot be read.
 Without --snapshot, the newest registry snapshot is taken that lies beside a PATH or the anchor (as `snapshot` or \
-`data/snapshot`, there or one directory below). It counts only if the anchor's keys have signed it.")]
+`data/snapshot`, there or one directory below). It counts only if the anchor's keys have signed it.
+With --globalconf, the containers are X-Road's. The directory (what X-Road calls verificationconf, or a security server's \
+/etc/xroad/globalconf) is taken as given: no signature over it is checked, so know where it comes from.")]
 pub(crate) struct Args {
     /// Container files (*.asice) and directories of message logs
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
     /// The configuration anchor of the instance, from a source that you trust
-    #[arg(long, value_name = "FILE")]
-    anchor: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "globalconf")]
+    anchor: Option<PathBuf>,
     /// The registry snapshot to check against (a security server keeps one as DATA_DIR/snapshot)
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
+    /// An X-Road configuration directory (instance-identifier, INSTANCE/shared-params.xml) in place of the anchor, for containers of X-Road
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["anchor", "snapshot"])]
+    globalconf: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -54,33 +62,33 @@ enum Finding {
 
 /// Carries it out.
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let anchor = snapshot::load_anchor(&args.anchor).or_unusable()?;
-    let (source, snapshot) = match &args.snapshot {
-        Some(path) => (path.clone(), snapshot::load(path, &anchor).or_unusable()?),
-        None => snapshot::find(&args.paths, &args.anchor, &anchor).or_unusable()?,
-    };
+    let trust = Trust::load(args).or_unusable()?;
     if !args.json {
-        eprintln!("{}", describe(&source, &snapshot));
+        trust.describe().iter().for_each(|line| eprintln!("{line}"));
     }
     let mut all = Vec::with_capacity(args.paths.len());
     for path in &args.paths {
-        let finding = examine(path, &snapshot, args.verbose);
+        let finding = examine(path, &trust, args.verbose);
         if !args.json {
             print(out, path, &finding)?;
         }
         all.push((path, finding));
     }
     if args.json {
-        output::json(out, &as_json(&source, &snapshot, &all))?;
+        output::json(out, &as_json(&trust, &all))?;
     }
     Ok(code(&all).into())
 }
 
-fn examine(path: &Path, snapshot: &VerifiedSnapshot, verbose: bool) -> Finding {
-    let finding = if path.is_dir() {
-        log::verify(path, snapshot, verbose).map(Finding::Log)
-    } else {
-        container::verify(path, snapshot).map(Finding::Container)
+fn examine(path: &Path, trust: &Trust, verbose: bool) -> Finding {
+    let finding = match trust {
+        Trust::Snapshot(_, snapshot) if path.is_dir() => {
+            log::verify(path, snapshot, verbose).map(Finding::Log)
+        }
+        Trust::GlobalConf(..) if path.is_dir() => {
+            Err(anyhow::anyhow!("is a directory: message logs are checked against an --anchor"))
+        }
+        Trust::Snapshot(..) | Trust::GlobalConf(..) => container::verify(path, trust).map(Finding::Container),
     };
     finding.unwrap_or_else(Finding::Unreadable)
 }
@@ -104,17 +112,6 @@ impl Finding {
             Self::Unreadable(_) => false,
         }
     }
-}
-
-fn describe(source: &Path, snapshot: &VerifiedSnapshot) -> String {
-    format!(
-        "checking against registry snapshot {} of instance {} ({}), issued {}, from {}",
-        snapshot.version(),
-        output::line(snapshot.instance()),
-        snapshot.environment(),
-        snapshot.issued(),
-        source.display()
-    )
 }
 
 fn print(out: &mut dyn Write, path: &Path, finding: &Finding) -> Result<(), Failure> {
@@ -152,25 +149,17 @@ fn statement_text(statement: &Statement) -> String {
         statement.kind.unwrap_or("message"),
         text(&statement.message_id),
         text(&statement.client),
-        shown(statement.service.as_ref().map(ToString::to_string)),
+        text(&statement.service),
         shown(statement.signer.as_ref().map(ToString::to_string)),
         shown(statement.signing_time.map(|time| time.to_string())),
         shown(statement.timestamp.map(|time| time.to_string())),
     )
 }
 
-fn as_json(source: &Path, snapshot: &VerifiedSnapshot, all: &[(&PathBuf, Finding)]) -> Value {
+fn as_json(trust: &Trust, all: &[(&PathBuf, Finding)]) -> Value {
     let results: Vec<Value> = all.iter().map(|(path, finding)| finding_json(path, finding)).collect();
-    json!({
-        "passed": code(all) == 0,
-        "snapshot": {
-            "path": source.display().to_string(),
-            "instance": snapshot.instance(),
-            "version": snapshot.version(),
-            "issued": snapshot.issued().to_string(),
-        },
-        "results": results,
-    })
+    let (kind, described) = trust.as_json();
+    json!({ "passed": code(all) == 0, kind: described, "results": results })
 }
 
 fn finding_json(path: &Path, finding: &Finding) -> Value {
@@ -194,7 +183,7 @@ fn statement_json(statement: &Statement) -> Value {
     json!({
         "kind": statement.kind,
         "client": statement.client,
-        "service": statement.service.as_ref().map(ToString::to_string),
+        "service": statement.service,
         "message_id": statement.message_id,
         "signer": statement.signer.as_ref().map(ToString::to_string),
         "signing_time": statement.signing_time.map(|time| time.to_string()),

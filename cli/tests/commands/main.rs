@@ -18,4 +18,6 @@ mod usage;
 #[cfg(test)]
 mod verify;
 #[cfg(test)]
+mod verify_xroad;
+#[cfg(test)]
 mod world;

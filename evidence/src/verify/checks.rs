@@ -105,7 +105,7 @@ fn statement(
     Statement {
         kind,
         client: client.map(ToString::to_string),
-        service: service.cloned(),
+        service: service.map(ToString::to_string),
         message_id: message.map(|message| message.message_id().to_owned()),
         signer,
         signing_time,

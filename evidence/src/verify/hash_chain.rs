@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use der::asn1::{Any, OctetString};
 use der::{Encode, Sequence};
-use kogge_proto::digest::{sha256, sha512};
 use roxmltree::Node;
 
+use super::digest_method::DigestMethod;
 use super::finding::Flaw;
 use super::walk::{self, DS, Digest, Walk, algorithm, attribute, base64, read_digest};
 
@@ -49,12 +49,24 @@ pub(super) struct DataRef {
 /// The digests of the siblings from the lowest step upward, joined, and the places of those that stand left.
 pub(super) type Siblings = (Vec<u8>, u32);
 
-/// Reads both files and follows the steps.
+/// Reads both files of a batch signature and follows the steps.
 ///
 /// # Errors
 /// In words, what is not as expected, or that the steps do not lead to the result.
 pub(super) fn read(result: &[u8], chain: &[u8]) -> Result<HashChain, String> {
-    let (id, expected) = read_result(result).map_err(|reason| format!("the result: {reason}"))?;
+    read_of(SIGNATURE_STEP_URI, result, chain)
+}
+
+/// Reads both files of a batch of timestamps (X-Road's) and follows the steps.
+///
+/// # Errors
+/// As for [`read`].
+pub(super) fn read_timestamps(result: &[u8], chain: &[u8]) -> Result<HashChain, String> {
+    read_of(TIMESTAMP_STEP_URI, result, chain)
+}
+
+fn read_of(step_uri: &str, result: &[u8], chain: &[u8]) -> Result<HashChain, String> {
+    let (id, expected) = read_result(step_uri, result).map_err(|reason| format!("the result: {reason}"))?;
     let (method, steps) = read_steps(chain).map_err(|reason| format!("the chain: {reason}"))?;
     let mut following = Following { method, steps, reached: Vec::new() };
     let value = following.value(&id)?;
@@ -103,14 +115,14 @@ impl HashChain {
 }
 
 /// The id of the result's step, and its digest.
-fn read_result(xml: &[u8]) -> Result<(String, Digest), String> {
+fn read_result(step_uri: &str, xml: &[u8]) -> Result<(String, Digest), String> {
     let document = walk::parse(xml, XML_BYTES_MAX, NODES_MAX)?;
     let root = walk::root(&document, HASH_CHAIN, "HashChainResult")?;
     let mut parts = Walk::into_indented(root, &["URI"])?;
     let digest = read_digest(&mut parts)?;
     parts.end()?;
     let uri = attribute(root, "URI")?;
-    let id = uri.strip_prefix(STEP_URI).ok_or_else(|| format!("it is about {uri:?}"))?;
+    let id = uri.strip_prefix(step_uri).ok_or_else(|| format!("it is about {uri:?}"))?;
     Ok((id.to_owned(), digest))
 }
 
@@ -223,11 +235,9 @@ fn encode(digests: &[(Vec<u8>, String)]) -> Result<Vec<u8>, der::Error> {
 }
 
 fn digest_by(method: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
-    match method {
-        SHA256 => Ok(sha256(bytes).as_bytes().to_vec()),
-        SHA512 => Ok(sha512(bytes).as_bytes().to_vec()),
-        _ => Err(format!("the digest method {method:?} is not accepted")),
-    }
+    DigestMethod::from_uri(method)
+        .map(|method| method.digest(bytes))
+        .ok_or_else(|| format!("the digest method {method:?} is not accepted"))
 }
 
 /// More than X-Road's batches ever need: a way through a tree of 2^63 messages.
@@ -239,9 +249,8 @@ pub(super) const XML_BYTES_MAX: usize = 32 * 1024;
 
 // The verifier has its own names: a mistake in the template's must not vouch for itself.
 const HASH_CHAIN: &str = "http://cyber.ee/hashchain";
-const STEP_URI: &str = "/sig-hashchain.xml#";
-const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
-const SHA512: &str = "http://www.w3.org/2001/04/xmlenc#sha512";
+const SIGNATURE_STEP_URI: &str = "/sig-hashchain.xml#";
+const TIMESTAMP_STEP_URI: &str = "/ts-hashchain.xml#";
 
 #[cfg(test)]
 mod tests;

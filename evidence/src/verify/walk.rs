@@ -7,28 +7,33 @@ use base64::engine::general_purpose::STANDARD;
 use roxmltree::{Document, Node, ParsingOptions};
 
 /// A digest with the URI of its method.
-pub(super) struct Digest {
+#[derive(Clone)]
+pub(crate) struct Digest {
     /// URI.
-    pub(super) method: String,
+    pub(crate) method: String,
     /// The value.
-    pub(super) value: Vec<u8>,
+    pub(crate) value: Vec<u8>,
 }
 
 /// Parses a document of at most so many bytes and nodes, without a DTD (and so without entities), in which no Id stands twice.
-pub(super) fn parse(xml: &[u8], bytes_max: usize, nodes_limit: u32) -> Result<Document<'_>, String> {
+pub(crate) fn parse(xml: &[u8], bytes_max: usize, nodes_limit: u32) -> Result<Document<'_>, String> {
+    let document = parse_foreign(xml, bytes_max, nodes_limit)?;
+    no_repeated_id(&document)?;
+    Ok(document)
+}
+
+/// The same for documents whose attributes of that name are somebody else's business.
+pub(crate) fn parse_foreign(xml: &[u8], bytes_max: usize, nodes_limit: u32) -> Result<Document<'_>, String> {
     if xml.len() > bytes_max {
         return Err(format!("the document is larger than {bytes_max} bytes"));
     }
     let text = std::str::from_utf8(xml).map_err(|_| "the document is not UTF-8".to_owned())?;
     let options = ParsingOptions { allow_dtd: false, nodes_limit, entity_resolver: None };
-    let document = Document::parse_with_options(text, options)
-        .map_err(|error| format!("not acceptable XML: {error}"))?;
-    no_repeated_id(&document)?;
-    Ok(document)
+    Document::parse_with_options(text, options).map_err(|error| format!("not acceptable XML: {error}"))
 }
 
 /// The root element, which must be this one, with nothing beside it.
-pub(super) fn root<'a, 'input>(
+pub(crate) fn root<'a, 'input>(
     document: &'a Document<'input>,
     namespace: &str,
     name: &str,
@@ -42,20 +47,20 @@ pub(super) fn root<'a, 'input>(
 }
 
 /// The children of an element in order; each must be asked for.
-pub(super) struct Walk<'a, 'input> {
+pub(crate) struct Walk<'a, 'input> {
     parent: &'a str,
     children: std::iter::Peekable<std::vec::IntoIter<Node<'a, 'input>>>,
 }
 
 impl<'a, 'input> Walk<'a, 'input> {
     /// Into an element that has no attributes but these, and no children but elements.
-    pub(super) fn into(element: Node<'a, 'input>, attributes: &[&str]) -> Result<Self, String> {
+    pub(crate) fn into(element: Node<'a, 'input>, attributes: &[&str]) -> Result<Self, String> {
         only_attributes(element, attributes)?;
         Self::of_children(element, element.children().collect())
     }
 
     /// The same for an element that may be written with white space between its children.
-    pub(super) fn into_indented(element: Node<'a, 'input>, attributes: &[&str]) -> Result<Self, String> {
+    pub(crate) fn into_indented(element: Node<'a, 'input>, attributes: &[&str]) -> Result<Self, String> {
         only_attributes(element, attributes)?;
         let is_space = |child: &Node<'_, '_>| {
             child.is_text() && child.text().is_some_and(|text| text.trim_ascii().is_empty())
@@ -72,17 +77,22 @@ impl<'a, 'input> Walk<'a, 'input> {
     }
 
     /// The next child, which must be this element.
-    pub(super) fn take(&mut self, namespace: &str, name: &str) -> Result<Node<'a, 'input>, String> {
+    pub(crate) fn take(&mut self, namespace: &str, name: &str) -> Result<Node<'a, 'input>, String> {
         self.take_if(namespace, name).ok_or_else(|| format!("{} lacks {name} at its place", self.parent))
     }
 
     /// The next child if it is this element.
-    pub(super) fn take_if(&mut self, namespace: &str, name: &str) -> Option<Node<'a, 'input>> {
+    pub(crate) fn take_if(&mut self, namespace: &str, name: &str) -> Option<Node<'a, 'input>> {
         self.children.next_if(|child| child.has_tag_name((namespace, name)))
     }
 
+    /// The next child, whichever it is.
+    pub(crate) fn take_any(&mut self) -> Option<Node<'a, 'input>> {
+        self.children.next()
+    }
+
     /// There must be no more children.
-    pub(super) fn end(mut self) -> Result<(), String> {
+    pub(crate) fn end(mut self) -> Result<(), String> {
         match self.children.next() {
             None => Ok(()),
             Some(child) => Err(format!("{} must not have {} here", self.parent, child.tag_name().name())),
@@ -91,7 +101,7 @@ impl<'a, 'input> Walk<'a, 'input> {
 }
 
 /// The only child of an element with these attributes.
-pub(super) fn only<'a, 'input>(
+pub(crate) fn only<'a, 'input>(
     element: Node<'a, 'input>,
     attributes: &[&str],
     namespace: &str,
@@ -104,12 +114,12 @@ pub(super) fn only<'a, 'input>(
 }
 
 /// The algorithm of an element that has nothing else: no parameters, no inclusive prefix list.
-pub(super) fn algorithm<'a>(element: Node<'a, '_>) -> Result<&'a str, String> {
+pub(crate) fn algorithm<'a>(element: Node<'a, '_>) -> Result<&'a str, String> {
     Walk::into(element, &["Algorithm"])?.end()?;
     attribute(element, "Algorithm")
 }
 
-pub(super) fn attribute<'a>(element: Node<'a, '_>, name: &str) -> Result<&'a str, String> {
+pub(crate) fn attribute<'a>(element: Node<'a, '_>, name: &str) -> Result<&'a str, String> {
     element.attribute(name).ok_or_else(|| format!("{} lacks its {name}", element.tag_name().name()))
 }
 
@@ -123,7 +133,7 @@ fn only_attributes(element: Node<'_, '_>, allowed: &[&str]) -> Result<(), String
 }
 
 /// The text of an element that has nothing else.
-pub(super) fn text<'a>(element: Node<'a, '_>, attributes: &[&str]) -> Result<&'a str, String> {
+pub(crate) fn text<'a>(element: Node<'a, '_>, attributes: &[&str]) -> Result<&'a str, String> {
     only_attributes(element, attributes)?;
     let mut children = element.children();
     match (children.next(), children.next()) {
@@ -133,13 +143,20 @@ pub(super) fn text<'a>(element: Node<'a, '_>, attributes: &[&str]) -> Result<&'a
 }
 
 /// Base64 in one line, with padding, in its only encoding.
-pub(super) fn base64(element: Node<'_, '_>, attributes: &[&str]) -> Result<Vec<u8>, String> {
+pub(crate) fn base64(element: Node<'_, '_>, attributes: &[&str]) -> Result<Vec<u8>, String> {
     STANDARD
         .decode(text(element, attributes)?)
         .map_err(|error| format!("{} is not base64: {error}", element.tag_name().name()))
 }
 
-pub(super) fn read_digest(parts: &mut Walk<'_, '_>) -> Result<Digest, String> {
+/// Base64 with padding, in lines of any length and with any kind of line end: how others write it.
+pub(crate) fn base64_lines(element: Node<'_, '_>, attributes: &[&str]) -> Result<Vec<u8>, String> {
+    let joined: String =
+        text(element, attributes)?.chars().filter(|c| !matches!(c, ' ' | '\t' | '\r' | '\n')).collect();
+    STANDARD.decode(joined).map_err(|error| format!("{} is not base64: {error}", element.tag_name().name()))
+}
+
+pub(crate) fn read_digest(parts: &mut Walk<'_, '_>) -> Result<Digest, String> {
     let method = algorithm(parts.take(DS, "DigestMethod")?)?.to_owned();
     Ok(Digest { method, value: base64(parts.take(DS, "DigestValue")?, &[])? })
 }
@@ -158,4 +175,4 @@ fn no_repeated_id(document: &Document<'_>) -> Result<(), String> {
     Ok(())
 }
 
-pub(super) const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
+pub(crate) const DS: &str = "http://www.w3.org/2000/09/xmldsig#";

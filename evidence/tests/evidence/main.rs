@@ -17,3 +17,5 @@ mod signatures;
 mod verdicts;
 #[cfg(test)]
 mod world;
+#[cfg(test)]
+mod xroad;

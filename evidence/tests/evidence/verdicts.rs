@@ -105,7 +105,7 @@ fn the_statement_says_who_asked_whom_for_what_and_when() {
         let statement = verdict.statement;
         assert_eq!(statement.kind, Some("request"));
         assert_eq!(statement.client.as_deref(), Some("TEST/GOV/70000001/portal"));
-        assert_eq!(statement.service.unwrap().to_string(), "TEST/GOV/70000002/population/persons");
+        assert_eq!(statement.service.as_deref(), Some("TEST/GOV/70000002/population/persons"));
         assert_eq!(statement.message_id.as_deref(), Some("message-1"));
         assert_eq!(statement.signer, Some(member("70000001")));
         assert_eq!(statement.signing_time, Some(NOW.floor_seconds()));

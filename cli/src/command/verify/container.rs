@@ -4,14 +4,18 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::Context;
-use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_evidence::verify::{self, Verdict};
 
-/// Checks the container at `path`; whatever is in the file, there is a verdict.
+use super::trust::Trust;
+
+/// Checks the container at `path`, in the form that goes with the trust; whatever is in the file, there is a verdict.
 ///
 /// # Errors
 /// The file cannot be opened.
-pub(super) fn verify(path: &Path, snapshot: &VerifiedSnapshot) -> anyhow::Result<Verdict> {
+pub(super) fn verify(path: &Path, trust: &Trust) -> anyhow::Result<Verdict> {
     let file = File::open(path).context("cannot be read")?;
-    Ok(verify::container(file, snapshot))
+    Ok(match trust {
+        Trust::Snapshot(_, snapshot) => verify::container(file, snapshot),
+        Trust::GlobalConf(_, conf) => verify::xroad_container(file, conf),
+    })
 }

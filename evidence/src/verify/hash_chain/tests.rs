@@ -4,6 +4,8 @@ use std::path::Path;
 use kogge_proto::wire::evidence as wire;
 use zip::ZipArchive;
 
+use kogge_proto::digest::sha512;
+
 use super::*;
 use crate::signature::Parts;
 use crate::xades;

@@ -1,0 +1,123 @@
+//! The manifests. They prove nothing; but what they say must be so, for other readers go by them.
+
+use std::collections::BTreeSet;
+
+use roxmltree::Node;
+
+use super::archive::{Archive, MANIFEST_BYTES_MAX};
+use super::document;
+use super::names::{
+    ASIC_MANIFEST, MANIFEST, MEDIA_TYPE, META_INF, MIMETYPE, TIMESTAMP, TIMESTAMP_CHAIN_RESULT,
+};
+use crate::verify::digest_method::DigestMethod;
+use crate::verify::finding::{Finding, wrong};
+use crate::verify::walk::{self, Walk, attribute, read_digest};
+
+/// `container.manifest`: those that are there say what is so.
+pub(super) fn check(archive: &Archive) -> Finding<()> {
+    let mut good = Vec::new();
+    if let Some(xml) = archive.may(MANIFEST) {
+        check_manifest(xml?, archive).map_err(|reason| wrong(format!("{MANIFEST}: {reason}")))?;
+        good.push(MANIFEST);
+    }
+    if let Some(xml) = archive.may(ASIC_MANIFEST) {
+        check_asic_manifest(xml?, archive).map_err(|reason| wrong(format!("{ASIC_MANIFEST}: {reason}")))?;
+        good.push(ASIC_MANIFEST);
+    }
+    let words = if good.is_empty() {
+        "there is no manifest; none is needed".to_owned()
+    } else {
+        format!("what {} says is so", good.join(" and "))
+    };
+    Ok(((), words))
+}
+
+/// OpenDocument 1.2 part 3 section 3: exactly the container itself and the files outside of META-INF.
+fn check_manifest(xml: &[u8], archive: &Archive) -> Result<(), String> {
+    document::declaration(xml)?;
+    let document = walk::parse(xml, MANIFEST_BYTES_MAX, NODES_MAX)?;
+    let root = walk::root(&document, OPEN_DOCUMENT, "manifest")?;
+    only_attributes(root, &["version"])?;
+    if root.attribute((OPEN_DOCUMENT, "version")).is_some_and(|version| version != "1.2") {
+        return Err("it is not of version 1.2".to_owned());
+    }
+    let mut listed = BTreeSet::new();
+    for child in root.children() {
+        if child.is_text() && child.text().is_some_and(|text| text.trim_ascii().is_empty()) {
+            continue;
+        }
+        let (path, media_type) = read_entry(child)?;
+        let expected: &[&str] =
+            if path == "/" { &[MEDIA_TYPE] } else { &["text/xml", "application/octet-stream"] };
+        if !expected.contains(&media_type) {
+            return Err(format!("{path:?} has the media type {media_type:?}"));
+        }
+        if !listed.insert(path) {
+            return Err(format!("{path:?} stands twice"));
+        }
+    }
+    let files = archive.files.keys().copied().chain(archive.attachments.keys().map(String::as_str));
+    let files = files.filter(|name| *name != MIMETYPE && !name.starts_with(META_INF)).chain(["/"]);
+    let files: BTreeSet<&str> = files.collect();
+    if listed == files { Ok(()) } else { Err(format!("it lists {listed:?}, and there are {files:?}")) }
+}
+
+fn read_entry<'a>(entry: Node<'a, '_>) -> Result<(&'a str, &'a str), String> {
+    if !entry.has_tag_name((OPEN_DOCUMENT, "file-entry")) || entry.has_children() {
+        return Err("there is something else than file entries".to_owned());
+    }
+    only_attributes(entry, &["full-path", "media-type"])?;
+    let read =
+        |name| entry.attribute((OPEN_DOCUMENT, name)).ok_or_else(|| format!("an entry lacks its {name}"));
+    Ok((read("full-path")?, read("media-type")?))
+}
+
+fn only_attributes(element: Node<'_, '_>, allowed: &[&str]) -> Result<(), String> {
+    match element
+        .attributes()
+        .find(|found| found.namespace() != Some(OPEN_DOCUMENT) || !allowed.contains(&found.name()))
+    {
+        None => Ok(()),
+        Some(found) => Err(format!("there is an attribute {}", found.name())),
+    }
+}
+
+/// ETSI TS 102 918 annex A.4 in X-Road's spelling: the token is about the result of the timestamps' hash chain.
+fn check_asic_manifest(xml: &[u8], archive: &Archive) -> Result<(), String> {
+    document::declaration(xml)?;
+    let document = walk::parse(xml, MANIFEST_BYTES_MAX, NODES_MAX)?;
+    let namespace = document.root_element().tag_name().namespace().unwrap_or_default();
+    if !ASIC.contains(&namespace) {
+        return Err(format!("it is of the namespace {namespace:?}"));
+    }
+    let mut parts = Walk::into_indented(walk::root(&document, namespace, "ASiCManifest")?, &[])?;
+    let token = parts.take(namespace, "SigReference")?;
+    let data = parts.take(namespace, "DataObjectReference")?;
+    parts.end()?;
+
+    Walk::into_indented(token, &["URI", "MimeType"])?.end()?;
+    let mut about = Walk::into_indented(data, &["URI", "MimeType"])?;
+    let digest = read_digest(&mut about)?;
+    about.end()?;
+    let uris = (attribute(token, "URI")?, attribute(data, "URI")?);
+    if uris != (TIMESTAMP, TIMESTAMP_CHAIN_RESULT) {
+        return Err(format!("it is about {uris:?}"));
+    }
+    if (attribute(token, "MimeType")?, attribute(data, "MimeType")?) != (TOKEN_TYPE, "text/xml") {
+        return Err("it has other media types than X-Road's".to_owned());
+    }
+    let method = DigestMethod::from_uri(&digest.method).ok_or("its digest method is not accepted")?;
+    let result = archive.must(TIMESTAMP_CHAIN_RESULT).map_err(|_| "there is no such result".to_owned())?;
+    if archive.has(TIMESTAMP) && method.digest(result) == digest.value {
+        Ok(())
+    } else {
+        Err("it has another digest than the file".to_owned())
+    }
+}
+
+/// Four nodes to an entry.
+const NODES_MAX: u32 = 400;
+const OPEN_DOCUMENT: &str = "urn:oasis:names:tc:opendocument:xmlns:manifest:1.0";
+/// X-Road leaves out a digit of the namespace.
+const ASIC: [&str; 2] = ["http://uri.etsi.org/2918/v1.2.1#", "http://uri.etsi.org/02918/v1.2.1#"];
+const TOKEN_TYPE: &str = "vnd.etsi.timestamp-token";

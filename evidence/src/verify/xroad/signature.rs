@@ -1,0 +1,277 @@
+//! What the signature is about, that everything is signed, and that it is made by the certificate's key.
+
+use std::collections::BTreeMap;
+
+use kogge_certs::certificate::Certificate;
+use kogge_certs::key::{KeyKind, SignatureScheme};
+
+use super::archive::Archive;
+use super::document::{EXCLUSIVE_C14N, INCLUSIVE_C14N, Reference, SignatureDocument, declaration};
+use super::names::{
+    HASH_CHAIN, HASH_CHAIN_RESULT, MESSAGE, TIMESTAMP, TIMESTAMP_CHAIN, TIMESTAMP_CHAIN_RESULT, is_attachment,
+};
+use super::{digest_is, method_of};
+use crate::report::Report;
+use crate::verify::finding::{Finding, Flaw, need, settle, wrong};
+use crate::verify::hash_chain;
+use crate::verify::walk::Digest;
+
+/// Makes the checks of the signature; yields the certificate that was signed with.
+pub(super) fn judge(
+    archive: &Archive,
+    document: Option<&SignatureDocument>,
+    report: &mut Report,
+) -> Option<Certificate> {
+    let references = settle(report, "signature.references", references(document));
+    let parts = settle(report, "signature.hash_chain", parts(archive, references.as_ref()));
+    settle(report, "signature.digest.message", message_digest(archive, parts.as_ref()));
+    settle(report, "signature.digest.attachment", attachment_digests(archive, parts.as_ref()));
+    settle(report, "container.coverage", coverage(archive, parts.as_ref()));
+    settle(report, "signature.signed_properties", signed_properties(document, references.as_ref()));
+    let certificate = settle(report, "signature.certificate", certificate(document));
+    settle(report, "signature.value", value(document, certificate.as_ref()));
+    certificate
+}
+
+/// What the references are about.
+struct References<'d> {
+    subject: Subject<'d>,
+    signed_properties: &'d Reference,
+}
+
+enum Subject<'d> {
+    /// The files of one message, by name.
+    Files(BTreeMap<String, &'d Digest>),
+    /// The result of a hash chain.
+    HashChainResult(&'d Digest),
+}
+
+/// The references are to the signed properties and to either the message and attachments or the result of a hash chain, each once, and
+/// each file as it is.
+fn references(document: Option<&SignatureDocument>) -> Finding<References<'_>> {
+    let document = need(document, "signature.xml")?;
+    let own = format!("#{}", document.signed.id);
+    let (properties, files): (Vec<_>, Vec<_>) =
+        document.references.iter().partition(|reference| reference.uri == own);
+    let [signed_properties] = properties[..] else {
+        return Err(wrong("there is not one reference to the signed properties"));
+    };
+    if signed_properties.kind.as_deref() != Some(SIGNED_PROPERTIES_TYPE) {
+        return Err(wrong("the reference to the signed properties is of another type"));
+    }
+    let mut by_name = BTreeMap::new();
+    for reference in &files {
+        let name = file_name(reference)?;
+        if by_name.insert(name.to_owned(), &reference.digest).is_some() {
+            return Err(wrong(format!("there are two references to {name}")));
+        }
+    }
+    let is_of_file = |id: &String| files.iter().any(|reference| reference.id.as_ref() == Some(id));
+    if !document.signed.formats.iter().all(is_of_file) {
+        return Err(wrong("a data object format is about no signed file"));
+    }
+    let (subject, words) = match by_name.remove(HASH_CHAIN_RESULT) {
+        Some(result) if by_name.is_empty() => {
+            (Subject::HashChainResult(result), "the result of a hash chain".to_owned())
+        }
+        Some(_) => return Err(wrong("there are references to a hash chain and to files beside it")),
+        None if by_name.contains_key(MESSAGE) => {
+            let names: Vec<&str> = by_name.keys().map(String::as_str).collect();
+            let words = names.join(", ");
+            (Subject::Files(by_name), words)
+        }
+        None => return Err(wrong(format!("there is no reference to {MESSAGE}"))),
+    };
+    Ok((References { subject, signed_properties }, format!("exactly {words} and signed properties")))
+}
+
+/// The file that a reference is about: a known one, as it is.
+fn file_name(reference: &Reference) -> Result<&str, Flaw> {
+    let name = reference
+        .uri
+        .strip_prefix('/')
+        .filter(|name| *name == MESSAGE || *name == HASH_CHAIN_RESULT || is_attachment(name));
+    let name = name.ok_or_else(|| wrong(format!("there is a reference to {:?}", reference.uri)))?;
+    if reference.kind.is_some() || reference.transform.is_some() {
+        return Err(wrong(format!("the reference to {name} has a type or transforms")));
+    }
+    Ok(name)
+}
+
+/// The signed digests of the files.
+struct Parts {
+    message: Digest,
+    attachments: BTreeMap<String, Digest>,
+    /// Whether they lead to the signature by a hash chain.
+    chained: bool,
+}
+
+/// A signature about a hash chain's result has that chain; another one has none.
+fn parts(archive: &Archive, references: Option<&References<'_>>) -> Finding<Parts> {
+    let references = need(references, "signature.references")?;
+    let result = match &references.subject {
+        Subject::Files(_) if archive.has(HASH_CHAIN_RESULT) || archive.has(HASH_CHAIN) => {
+            return Err(wrong("there is a hash chain that the signature is not about"));
+        }
+        Subject::Files(files) => {
+            let files = files.iter().map(|(name, digest)| (name.clone(), (*digest).clone()));
+            let parts = by_kind(files.collect(), false)?;
+            return Ok((parts, "the signature is about this message alone".to_owned()));
+        }
+        Subject::HashChainResult(digest) => *digest,
+    };
+    let content = archive.must(HASH_CHAIN_RESULT)?;
+    method_of(HASH_CHAIN_RESULT, result)?;
+    if !digest_is(result, content) {
+        return Err(wrong("the result of the hash chain is not what was signed"));
+    }
+    let steps = archive.must(HASH_CHAIN)?;
+    [content, steps].into_iter().try_for_each(declaration).map_err(wrong)?;
+    let chain = hash_chain::read(content, steps).map_err(wrong)?;
+    let mut files = BTreeMap::new();
+    for data in chain.data() {
+        let name = data.uri.strip_prefix('/').unwrap_or_default().to_owned();
+        if files.insert(name, data.digest.clone()).is_some() {
+            return Err(wrong(format!("the hash chain is about {:?} twice", data.uri)));
+        }
+    }
+    let words = format!("{} steps lead to the signed result of a batch", chain.steps().len());
+    Ok((by_kind(files, true)?, words))
+}
+
+fn by_kind(mut files: BTreeMap<String, Digest>, chained: bool) -> Result<Parts, Flaw> {
+    let message = files.remove(MESSAGE).ok_or_else(|| wrong(format!("nothing leads from {MESSAGE}")))?;
+    match files.keys().find(|name| !is_attachment(name)) {
+        None => Ok(Parts { message, attachments: files, chained }),
+        Some(other) => Err(wrong(format!("the hash chain is about {other:?}"))),
+    }
+}
+
+fn message_digest(archive: &Archive, parts: Option<&Parts>) -> Finding<()> {
+    let parts = need(parts, "signature.hash_chain")?;
+    let content = archive.must(MESSAGE)?;
+    method_of(MESSAGE, &parts.message)?;
+    if digest_is(&parts.message, content) {
+        Ok(((), "the digest of the message is the signed one".to_owned()))
+    } else {
+        Err(wrong("the message is not what was signed"))
+    }
+}
+
+/// What is there is what was signed. X-Road keeps only the digests of some attachments of hash chains; what was signed directly must be
+/// there.
+fn attachment_digests(archive: &Archive, parts: Option<&Parts>) -> Finding<()> {
+    let parts = need(parts, "signature.hash_chain")?;
+    for (name, found) in &archive.attachments {
+        let found = found.as_ref().map_err(Clone::clone)?;
+        let signed = parts
+            .attachments
+            .get(name)
+            .ok_or_else(|| wrong(format!("{name} is not among what was signed")))?;
+        if found.by(method_of(name, signed)?) != signed.value {
+            return Err(wrong(format!("{name} is not what was signed")));
+        }
+    }
+    let absent: Vec<&str> =
+        parts.attachments.keys().map(String::as_str).filter(|name| !archive.has(name)).collect();
+    match (absent.as_slice(), archive.attachments.len()) {
+        ([], 0) => Ok(((), "there are no attachments".to_owned())),
+        ([], count) => Ok(((), format!("the digests of {count} attachments are the signed ones"))),
+        (absent, _) if parts.chained => {
+            Ok(((), format!("only the signed digests are there of {}", absent.join(", "))))
+        }
+        (absent, _) => Err(wrong(format!("signed, and not there: {}", absent.join(", ")))),
+    }
+}
+
+/// Every file is signed, leads to what is signed or stamped, or is one that describes the container. Others could pass for evidence.
+fn coverage(archive: &Archive, parts: Option<&Parts>) -> Finding<()> {
+    let parts = need(parts, "signature.hash_chain");
+    let mut loose: Vec<&str> = archive.others.iter().map(String::as_str).collect();
+    if let Ok(parts) = parts {
+        loose.extend(
+            archive
+                .attachments
+                .keys()
+                .map(String::as_str)
+                .filter(|name| !parts.attachments.contains_key(*name)),
+        );
+    }
+    if !archive.has(TIMESTAMP) {
+        loose.extend([TIMESTAMP_CHAIN_RESULT, TIMESTAMP_CHAIN].into_iter().filter(|name| archive.has(name)));
+    }
+    if !loose.is_empty() {
+        return Err(wrong(format!("nothing signs {}", loose.join(", "))));
+    }
+    parts?;
+    Ok(((), "there is no file that is not signed".to_owned()))
+}
+
+fn signed_properties(
+    document: Option<&SignatureDocument>,
+    references: Option<&References<'_>>,
+) -> Finding<()> {
+    let signed = &need(document, "signature.xml")?.signed;
+    let reference = need(references, "signature.references")?.signed_properties;
+    let (canonical, words) = match reference.transform.as_deref() {
+        // XMLDSig 1.1 section 4.4.3.2: a node set is canonicalised inclusively unless something else is said.
+        None | Some(INCLUSIVE_C14N) => (&signed.inclusive, "inclusive"),
+        Some(EXCLUSIVE_C14N) => (&signed.exclusive, "exclusive"),
+        Some(other) => return Err(wrong(format!("the transform {other:?} is not accepted"))),
+    };
+    method_of("the signed properties", &reference.digest)?;
+    if digest_is(&reference.digest, canonical) {
+        Ok(((), format!("the digest of the signed properties ({words} canonical form) is the signed one")))
+    } else {
+        Err(wrong("the signed properties are not what was signed"))
+    }
+}
+
+fn certificate(document: Option<&SignatureDocument>) -> Finding<Certificate> {
+    let document = need(document, "signature.xml")?;
+    let certificate = Certificate::from_der(&document.certificate).map_err(wrong)?;
+    let signed = &document.signed.certificate_digest;
+    method_of("the certificate", signed)?;
+    if !digest_is(signed, &document.certificate) {
+        return Err(wrong("the certificate in KeyInfo is not the one in the signed properties"));
+    }
+    let words = format!("signed with the certificate of {}", certificate.subject());
+    Ok((certificate, words))
+}
+
+fn value(document: Option<&SignatureDocument>, certificate: Option<&Certificate>) -> Finding<()> {
+    let document = need(document, "signature.xml")?;
+    let key = need(certificate, "signature.certificate")?.public_key();
+    let method = document.method.as_str();
+    let scheme = scheme(method, key.kind())
+        .ok_or_else(|| wrong(format!("the method {method:?} is not accepted with the certificate's key")))?;
+    key.verify(scheme, &document.signed_info, &document.value).map_err(wrong)?;
+    Ok(((), format!("{} by the certificate's key", method.rsplit('#').next().unwrap_or(method))))
+}
+
+/// RFC 9231 sections 2.3.2 to 2.3.6, 2.3.10 and 2.3.12; RSA and ECDSA by SHA-2 only.
+fn scheme(method: &str, kind: KeyKind) -> Option<SignatureScheme> {
+    use SignatureScheme as S;
+    let scheme = match (method.rsplit_once('#')?, kind) {
+        ((MORE_2001, "rsa-sha256"), KeyKind::Rsa(_)) => S::RsaPkcs1Sha256,
+        ((MORE_2001, "rsa-sha384"), KeyKind::Rsa(_)) => S::RsaPkcs1Sha384,
+        ((MORE_2001, "rsa-sha512"), KeyKind::Rsa(_)) => S::RsaPkcs1Sha512,
+        ((MORE_2007, "sha256-rsa-MGF1"), KeyKind::Rsa(_)) => S::RsaPssSha256,
+        ((MORE_2007, "sha384-rsa-MGF1"), KeyKind::Rsa(_)) => S::RsaPssSha384,
+        ((MORE_2007, "sha512-rsa-MGF1"), KeyKind::Rsa(_)) => S::RsaPssSha512,
+        ((MORE_2001, "ecdsa-sha256"), KeyKind::EcdsaP256) => S::EcdsaP256Sha256Fixed,
+        ((MORE_2001, "ecdsa-sha384"), KeyKind::EcdsaP256) => S::EcdsaP256Sha384Fixed,
+        ((MORE_2001, "ecdsa-sha512"), KeyKind::EcdsaP256) => S::EcdsaP256Sha512Fixed,
+        ((MORE_2001, "ecdsa-sha256"), KeyKind::EcdsaP384) => S::EcdsaP384Sha256Fixed,
+        ((MORE_2001, "ecdsa-sha384"), KeyKind::EcdsaP384) => S::EcdsaP384Sha384Fixed,
+        ((MORE_2001, "ecdsa-sha512"), KeyKind::EcdsaP384) => S::EcdsaP384Sha512Fixed,
+        ((MORE_2021, "eddsa-ed25519"), KeyKind::Ed25519) => S::Ed25519,
+        _ => return None,
+    };
+    Some(scheme)
+}
+
+const SIGNED_PROPERTIES_TYPE: &str = "http://uri.etsi.org/01903#SignedProperties";
+const MORE_2001: &str = "http://www.w3.org/2001/04/xmldsig-more";
+const MORE_2007: &str = "http://www.w3.org/2007/05/xmldsig-more";
+const MORE_2021: &str = "http://www.w3.org/2021/04/xmldsig-more";
