@@ -150,3 +150,69 @@ const ORGANISATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
 const ORGANISATION_UNIT: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.11");
 const BUSINESS_CATEGORY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.15");
 const ORGANISATION_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.97");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::openssl;
+
+    /// A certificate with this subject, in OpenSSL's notation.
+    fn certificate(subject: &str) -> Option<Certificate> {
+        let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "-"];
+        let made = openssl(&[&["req", "-x509", "-utf8", "-subj", subject][..], &curve].concat(), b"")?;
+        let text = String::from_utf8(made).unwrap();
+        let start = text.find("-----BEGIN CERTIFICATE-----").unwrap();
+        Some(Certificate::from_pem(&text[start..]).unwrap().remove(0))
+    }
+
+    #[test]
+    fn each_form_names_its_member() {
+        use SubjectForm as F;
+        for (form, subject, expected) in [
+            (F::FiVrk, "/C=FI/O=Agency/serialNumber=EE\\/ss1\\/GOV/CN=123", Ok("EE/GOV/123")),
+            (F::FiVrk, "/C=FI/O=EE/OU=GOV/CN=123", Ok("EE/GOV/123")),
+            (F::FiVrk, "/C=EE/O=GOV/CN=123", Ok("EE/GOV/123")),
+            (F::FiVrk, "/C=FI/serialNumber=EE\\/GOV/CN=123", Err("not INSTANCE/SERVER/CLASS")),
+            (F::FiVrk, "/serialNumber=EE\\/a\\/b\\/GOV/CN=123", Err("not INSTANCE/SERVER/CLASS")),
+            (F::FiVrk, "/serialNumber=EE\\/ss1\\/GOV", Err("one commonName")),
+            (F::FiVrk, "/serialNumber=EE\\/ss1\\/GOV/CN=1/CN=2", Err("one commonName")),
+            (F::FiVrk, "/serialNumber=EE\\/ss1\\/GOV/CN=1\\/2", Err("names no member")),
+            (F::Ejbca, "/C=EE/O=GOV/CN=123", Ok("EE/GOV/123")),
+            (F::Ejbca, "/C=EE/CN=123", Err("one organizationName")),
+            (F::Basic, "/C=FI/O=Agency/CN=Agency/businessCategory=GOV/serialNumber=123", Ok("DEV/GOV/123")),
+            (F::Basic, "/C=FI/serialNumber=123", Err("one businessCategory")),
+            (F::OrganisationUnit, "/C=IS/O=IS-DEV/OU=GOV/CN=123/serialNumber=s", Ok("IS-DEV/GOV/123")),
+            (F::OrganisationUnit, "/C=IS/O=IS-DEV/CN=123", Err("one organizationalUnitName")),
+            (F::SkKlass3, "/CN=x/serialNumber=10000000", Ok("DEV/COM/10000000")),
+            (F::SkKlass3, "/CN=x/serialNumber=70000000", Ok("DEV/GOV/70000000")),
+            (F::SkKlass3, "/CN=x/serialNumber=90000000", Ok("DEV/NGO/90000000")),
+            (F::SkKlass3, "/CN=x/serialNumber=00000000", Err("registers")),
+            (F::SkKlass3, "/CN=x/serialNumber=7000000", Err("registers")),
+            (F::SkKlass3, "/CN=x/2.5.4.97=NTREE-10747013/serialNumber=70000000", Ok("DEV/COM/10747013")),
+            (F::SkKlass3, "/CN=x/2.5.4.97=GO:EE-70000001", Ok("DEV/GOV/70000001")),
+            (F::SkKlass3, "/CN=x/2.5.4.97=NP:EE-80000001", Ok("DEV/NGO/80000001")),
+            (F::SkKlass3, "/CN=x/2.5.4.97=OTHER-1", Ok("DEV/NEE/OTHER-1")),
+        ] {
+            let Some(certificate) = certificate(subject) else { return };
+            match (form.member(&certificate, "DEV"), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found.to_string(), expected, "{subject}"),
+                (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{error}"),
+                (found, expected) => panic!("{subject}: {found:?}, not {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn classes_are_known_by_their_last_name() {
+        let package = "ee.ria.xroad.common.certificateprofile.impl.";
+        for (class, form) in [
+            ("FiVRKCertificateProfileInfoProvider", Some(SubjectForm::FiVrk)),
+            ("BasicACMECertificateProfileInfoProvider", Some(SubjectForm::Basic)),
+            ("SkEsteIdCertificateProfileInfoProvider", None),
+            ("", None),
+        ] {
+            assert_eq!(SubjectForm::from_class(class), form);
+            assert_eq!(SubjectForm::from_class(&format!("{package}{class}")), form);
+        }
+    }
+}

@@ -28,8 +28,52 @@ pub(crate) fn parse_foreign(xml: &[u8], bytes_max: usize, nodes_limit: u32) -> R
         return Err(format!("the document is larger than {bytes_max} bytes"));
     }
     let text = std::str::from_utf8(xml).map_err(|_| "the document is not UTF-8".to_owned())?;
+    if widest_tag(text) > ATTRIBUTES_MAX {
+        return Err(format!("an element has more than {ATTRIBUTES_MAX} attributes"));
+    }
     let options = ParsingOptions { allow_dtd: false, nodes_limit, entity_resolver: None };
     Document::parse_with_options(text, options).map_err(|error| format!("not acceptable XML: {error}"))
+}
+
+/// The most attributes of a tag. The parser compares each with all before it, so it must not see a tag with a hundred thousand. Text that is
+/// not well-formed may be counted wrongly; it is refused by the parser, at the same place at the latest.
+fn widest_tag(text: &str) -> usize {
+    let mut widest = 0;
+    let mut rest = text;
+    while let Some((_, tag)) = rest.split_once('<') {
+        let end = if tag.starts_with("!--") {
+            "-->"
+        } else if tag.starts_with("![CDATA[") {
+            "]]>"
+        } else if tag.starts_with('?') {
+            "?>"
+        } else {
+            let (attributes, behind) = attributes_of(tag);
+            widest = widest.max(attributes);
+            rest = behind;
+            continue;
+        };
+        rest = tag.split_once(end).map_or("", |(_, behind)| behind);
+    }
+    widest
+}
+
+/// Counts the quoted values up to the tag's end; with what stands behind it.
+fn attributes_of(tag: &str) -> (usize, &str) {
+    let mut quote = None;
+    let mut values = 0;
+    for (at, byte) in tag.bytes().enumerate() {
+        match (quote, byte) {
+            (None, b'>') => return (values, tag.get(at..).unwrap_or_default()),
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (Some(open), _) if open == byte => {
+                quote = None;
+                values += 1;
+            }
+            _ => {}
+        }
+    }
+    (values, "")
 }
 
 /// The root element, which must be this one, with nothing beside it.
@@ -174,5 +218,8 @@ fn no_repeated_id(document: &Document<'_>) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// No element of a signature has more than four, and no SOAP message that people have made comes near.
+const ATTRIBUTES_MAX: usize = 256;
 
 pub(crate) const DS: &str = "http://www.w3.org/2000/09/xmldsig#";

@@ -275,3 +275,60 @@ const SIGNED_PROPERTIES_TYPE: &str = "http://uri.etsi.org/01903#SignedProperties
 const MORE_2001: &str = "http://www.w3.org/2001/04/xmldsig-more";
 const MORE_2007: &str = "http://www.w3.org/2007/05/xmldsig-more";
 const MORE_2021: &str = "http://www.w3.org/2021/04/xmldsig-more";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_goes_with_its_kind_of_key_only() {
+        use SignatureScheme as S;
+        let kinds = [KeyKind::Rsa(2048), KeyKind::EcdsaP256, KeyKind::EcdsaP384, KeyKind::Ed25519];
+        for (method, schemes) in [
+            (
+                "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",
+                [Some(S::RsaPkcs1Sha256), None, None, None],
+            ),
+            (
+                "http://www.w3.org/2001/04/xmldsig-more#rsa-sha384",
+                [Some(S::RsaPkcs1Sha384), None, None, None],
+            ),
+            (
+                "http://www.w3.org/2001/04/xmldsig-more#rsa-sha512",
+                [Some(S::RsaPkcs1Sha512), None, None, None],
+            ),
+            (
+                "http://www.w3.org/2007/05/xmldsig-more#sha256-rsa-MGF1",
+                [Some(S::RsaPssSha256), None, None, None],
+            ),
+            (
+                "http://www.w3.org/2007/05/xmldsig-more#sha384-rsa-MGF1",
+                [Some(S::RsaPssSha384), None, None, None],
+            ),
+            (
+                "http://www.w3.org/2007/05/xmldsig-more#sha512-rsa-MGF1",
+                [Some(S::RsaPssSha512), None, None, None],
+            ),
+            (
+                "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256",
+                [None, Some(S::EcdsaP256Sha256Fixed), Some(S::EcdsaP384Sha256Fixed), None],
+            ),
+            (
+                "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384",
+                [None, Some(S::EcdsaP256Sha384Fixed), Some(S::EcdsaP384Sha384Fixed), None],
+            ),
+            (
+                "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha512",
+                [None, Some(S::EcdsaP256Sha512Fixed), Some(S::EcdsaP384Sha512Fixed), None],
+            ),
+            ("http://www.w3.org/2021/04/xmldsig-more#eddsa-ed25519", [None, None, None, Some(S::Ed25519)]),
+            ("http://www.w3.org/2000/09/xmldsig#rsa-sha1", [None; 4]),
+            ("http://www.w3.org/2000/09/xmldsig#hmac-sha1", [None; 4]),
+            ("http://www.w3.org/2001/04/xmldsig-more#hmac-sha256", [None; 4]),
+            ("http://www.w3.org/2001/04/xmldsig-more#sha256-rsa-MGF1", [None; 4]),
+            ("rsa-sha256", [None; 4]),
+        ] {
+            assert_eq!(kinds.map(|kind| scheme(method, kind)), schemes, "{method}");
+        }
+    }
+}

@@ -431,6 +431,13 @@ fn messages_have_one_reading() {
         let refused = rest(&request.replace(from, to)).err().unwrap();
         assert!(refused.contains(because), "{refused}");
     }
+    let attributes = |count: usize| (0..count).map(|n| format!(" a{n}=\">'\"")).collect::<String>();
+    let envelope =
+        |tag: &str| message::read(format!("<!--<b\"--><?p '?><e><![CDATA[<\"]]><b{tag}/></e>").as_bytes());
+    // Compared with each other one by one, these would take minutes.
+    assert!(envelope(&attributes(500_000)).err().unwrap().contains("more than 256 attributes"));
+    assert!(envelope(&attributes(257)).err().unwrap().contains("more than 256 attributes"));
+    assert!(envelope(&attributes(256)).err().unwrap().contains("not a SOAP envelope"));
     let soap = entries(&file("valid-batch-ts.asice")).into_iter().find(|(name, _)| name == "message.xml");
     let soap = String::from_utf8(soap.unwrap().1).unwrap();
     assert!(!message::read(soap.as_bytes()).unwrap().is_response);
