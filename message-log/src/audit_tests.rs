@@ -327,3 +327,27 @@ fn an_audit_of_records_alone_needs_no_bodies_and_finds_the_same_records() {
     });
     assert_eq!((damages.unwrap(), alone), (vec![], whole));
 }
+
+#[test]
+fn the_chain_is_told_entry_by_entry_or_the_damage_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    small_log(dir.path());
+    let chain = || {
+        let mut reader = Reader::open(dir.path()).unwrap();
+        reader.manner.patience = 0;
+        let mut sequences = Vec::new();
+        let damages = reader.audit_chain(&mut |sequence, _| sequences.push(sequence)).unwrap();
+        (sequences, damages.first().map(|damage| damage.check))
+    };
+    let (sequences, damage) = chain();
+    assert_eq!(damage, None);
+    assert!(sequences.len() > 10 && sequences.iter().copied().eq(1..=sequences.len() as u64));
+    let second = dir.path().join("segments/0000000002.log");
+    let whole = std::fs::read(&second).unwrap();
+    let mut flipped = whole.clone();
+    flipped[100] ^= 1;
+    std::fs::write(&second, flipped).unwrap();
+    assert_eq!(chain().1, Some("log.checksum"));
+    std::fs::remove_file(&second).unwrap();
+    assert_eq!(chain().1, Some("log.sequence"));
+}

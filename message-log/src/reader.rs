@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kogge_proto::digest::Sha256;
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::evidence::Material;
 use kogge_proto::wire::log::{MessageRecord, StampRecord};
 
 use crate::acknowledged;
+use crate::audit::DAMAGES_MAX;
 use crate::chain::Chain;
 use crate::entry::{Entry, Kind};
 use crate::index::{Archive, RowsError, Stretch, Summary};
@@ -63,6 +65,32 @@ impl Reader {
                 Err(damaged("log.frame", oldest, 0, "the segment does not begin with its start".to_owned()))
             }
         }
+    }
+
+    /// Sequence and hash (SHA-256 of the payload) of every entry from the first on, as the chain has them; what is damaged is returned.
+    ///
+    /// # Errors
+    /// A segment cannot be read at all.
+    pub fn audit_chain(&self, each: &mut dyn FnMut(u64, Sha256)) -> Result<Vec<Damage>, LogError> {
+        let mut scan = self.scan_from(1)?;
+        let mut damages = Vec::new();
+        while damages.len() < DAMAGES_MAX {
+            match scan.step()? {
+                Step::Entry(item) => each(item.entry.sequence, item.hash),
+                Step::Damage(damage) => damages.push(damage),
+                Step::Torn(damage) => {
+                    damages.push(damage);
+                    scan.skip()?;
+                }
+                Step::End => break,
+            }
+        }
+        let end = self.layout.segment_numbers().map_err(LogError::io("list", &self.layout.segments()))?;
+        let (read, _) = scan.position();
+        if damages.is_empty() && end.last().is_some_and(|last| *last > read) {
+            damages.push(damage("log.sequence", read + 1, 0, "the segment is missing".to_owned()));
+        }
+        Ok(damages)
     }
 
     /// Whether the entry that the log's note says was acknowledged is there, as it was: its end was cut off, or replaced, or the note was

@@ -146,8 +146,12 @@ impl Logs {
     }
 
     fn reconcile(&self, arguments: &[&str]) -> Output {
+        self.audit("reconcile", arguments)
+    }
+
+    fn audit(&self, command: &str, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_kogge"))
-            .args(["audit", "reconcile"])
+            .args(["audit", command])
             .args(arguments)
             .current_dir(self.dir.path())
             .output()
@@ -474,4 +478,52 @@ fn logs_that_cannot_be_compared_are_exit_code_2() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
         assert!(error.contains(said) && output.stdout.is_empty(), "{arguments:?}: {error}");
     }
+}
+
+#[test]
+fn a_log_extends_its_earlier_checkpoints_and_no_other() {
+    let whole = history(A, 40);
+    let logs = Logs::new(&whole[..20], &history(B, 5));
+    let run = |arguments: &[&str], code: i32| {
+        let output = logs.audit("consistency", arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert_eq!(output.stdout.is_empty(), code != 0, "{arguments:?}");
+        (String::from_utf8(output.stdout).unwrap(), said)
+    };
+    let keep = |name: &str, text: &str| std::fs::write(logs.path(name), text).unwrap();
+    let (old, _) = run(&["a"], 0);
+    keep("old", &old);
+    assert_eq!(old.lines().count(), 3, "{old}");
+    assert_eq!(run(&["a", "--old", "old"], 0).0, old);
+    // More entries, by the same server.
+    write(&logs.path("a"), A, Duration::ZERO, &whole[20..]);
+    let (new, said) = run(&["a", "--old", "old"], 0);
+    assert!(new != old && said.contains("are there, and"), "{said}");
+    keep("new", &new);
+    assert_eq!(run(&["a", "--old", "new"], 0).0, new);
+    keep("empty", &format!("{A}\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n"));
+    assert_eq!(run(&["a", "--old", "empty"], 0).0, new);
+    // Another log with as many entries, and one without the last ones, each whole in itself.
+    let mut other = whole.clone();
+    other[3].message.signature.value[0] ^= 1;
+    write(&logs.path("rewritten"), A, Duration::ZERO, &other);
+    assert!(run(&["rewritten", "--old", "old"], 1).1.contains("the log was rewritten"));
+    write(&logs.path("short"), A, Duration::ZERO, &whole[..10]);
+    assert!(run(&["short", "--old", "old"], 1).1.contains("its end was cut off"));
+    assert!(run(&["b", "--old", "old"], 1).1.contains("this is the log of DEMO/GOV/2002/SS1"));
+    // What is no checkpoint, or is signed by nobody knows whom.
+    keep("broken", &old[..old.len() - 1]);
+    assert!(run(&["a", "--old", "broken"], 2).1.contains("three lines"));
+    keep("signed", &format!("{old}\n\u{2014} name AAAAAAA=\n"));
+    assert!(run(&["a", "--old", "signed"], 2).1.contains("--key"));
+    let key = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+    assert!(run(&["a", "--old", "signed", "--key", key], 2).1.contains("no known key has signed"));
+    assert!(run(&["a", "--old", "old", "--key", key], 2).1.contains("blank line"));
+    assert!(run(&["missing"], 2).1.contains("missing"));
+    let segment = std::fs::read_dir(logs.path("a/segments")).unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_file(segment).unwrap();
+    let output = logs.audit("consistency", &["a", "--old", "old"]);
+    assert_ne!(output.status.code(), Some(0));
+    assert!(output.stdout.is_empty());
 }

@@ -60,6 +60,7 @@ fn every_command_has_help_with_an_example() {
         "log reindex",
         "verify",
         "audit reconcile",
+        "audit consistency",
         "security-server run",
         "central-registry run",
         "central-registry init",
