@@ -82,8 +82,9 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure>
     progress.end();
     scope.was_read([found_a.reach, found_b.reach], clock::now());
     let judgement = judge::judge(all, &scope);
-    let details = details(&logs, &judgement).or_unusable()?;
-    let report = report::Report { logs: &logs, found: [found_a, found_b], scope, judgement, details };
+    let found = [found_a, found_b];
+    let details = details(&logs, &found, &judgement).or_unusable()?;
+    let report = report::Report { logs: &logs, found, scope, judgement, details };
     if args.json {
         output::json(out, &report.as_json())?;
     } else {

@@ -17,6 +17,8 @@ pub(super) struct FoundLog {
     /// Message records in it.
     pub(super) records: u64,
     pub(super) reach: Option<Reach>,
+    /// Sequence of the last record; 0 if there is none. A server may have logged more since.
+    last: u64,
 }
 
 /// Reads a log from end to end, and appends the rows that may count.
@@ -33,24 +35,29 @@ pub(super) fn rows(
 ) -> Result<FoundLog, LogError> {
     // Before the log is read: what was acknowledged then must be found.
     let end = or_damage(log.reader.audit_end())?;
-    let (mut records, mut reach) = (0, None);
+    let (mut records, mut reach, mut last) = (0, None, 0);
     let mut damage = audit(log, &mut |found| {
         records += 1;
         progress.tell();
         reach = Some(Reach::over(reach, found.time));
+        last = found.sequence;
         if scope.may_admit(found.time) {
             rows.extend(Row::new(&found, side, other_server));
         }
     })?;
     damage.extend(end.filter(|end| !damage.contains(end)));
-    Ok(FoundLog { damage, records, reach })
+    Ok(FoundLog { damage, records, reach, last })
 }
 
-/// Reads both logs again for all that is to be told of the exchanges in which something was found.
+/// Reads both logs again, as far as they were read before, for all that is to be told of the exchanges in which something was found.
 ///
 /// # Errors
 /// A file cannot be read.
-pub(super) fn details(logs: &[Log; 2], judgement: &Judgement) -> Result<Vec<Detail>, LogError> {
+pub(super) fn details(
+    logs: &[Log; 2],
+    found: &[FoundLog; 2],
+    judgement: &Judgement,
+) -> Result<Vec<Detail>, LogError> {
     let told: HashSet<ExchangeKey> = judgement.told().map(|finding| finding.exchange).collect();
     let mut details = Vec::new();
     if told.is_empty() {
@@ -58,9 +65,12 @@ pub(super) fn details(logs: &[Log; 2], judgement: &Judgement) -> Result<Vec<Deta
     }
     let mut progress = Progress::new("records read again");
     for side in [Side::A, Side::B] {
+        let last = side.of(found).last;
         audit(side.of(logs), &mut |found| {
             progress.tell();
-            details.extend(Detail::new(found, side, |exchange| told.contains(exchange)));
+            if found.sequence <= last {
+                details.extend(Detail::new(found, side, |exchange| told.contains(exchange)));
+            }
         })?;
     }
     progress.end();
