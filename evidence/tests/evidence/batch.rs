@@ -9,7 +9,7 @@ use kogge_evidence::report::Outcome;
 use kogge_evidence::signature::{
     Parts, SignatureError, Signed, VerifiedSignature, sign, sign_batch, verify, verify_with,
 };
-use kogge_evidence::verify;
+use kogge_evidence::{verify, xades};
 use kogge_proto::digest::sha512;
 use kogge_proto::limits::SIGNATURE_BATCH_MAX;
 use kogge_proto::wire::evidence as wire;
@@ -50,7 +50,10 @@ fn each_message_of_a_batch_stands_alone() {
             let signed = sign_batch(&messages, &credential, NOW).unwrap();
             assert_eq!(signed.len(), count);
             for (one, parts) in signed.iter().zip(&messages) {
-                check(&world, one, parts).unwrap();
+                let verified = check(&world, one, parts).unwrap();
+                let leaf =
+                    xades::leaf(&one.signature, parts, &Material::new(&one.material).unwrap()).unwrap();
+                assert_eq!((one.leaf, verified.leaf()), (leaf, leaf));
                 let shared = |signed: &Signed| wire::Signature { batch: None, ..signed.signature.clone() };
                 assert_eq!(shared(one), shared(&signed[0]), "all but the way is the same");
             }

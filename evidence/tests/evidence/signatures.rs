@@ -8,7 +8,8 @@ use kogge_certs::path::PathError;
 use kogge_certs::profile::{Profile, ProfileError};
 use kogge_certs::trust::TrustStore;
 use kogge_evidence::material::Material;
-use kogge_evidence::signature::{Credential, Parts, SignatureError, Signed, sign, verify};
+use kogge_evidence::signature::{Credential, Parts, ReadyCredential, SignatureError, Signed, sign, verify};
+use kogge_evidence::xades;
 use kogge_proto::digest::{sha256, sha512};
 use kogge_proto::wire::evidence as wire;
 use kogge_signer::NewKeyKind;
@@ -44,6 +45,26 @@ fn refused_credential(wish: &Wish, change: impl FnOnce(&World, &mut Credential))
     let mut credential = world.credential(wish);
     change(&world, &mut credential);
     check(&world, &sign(&parts(), &credential, NOW).unwrap()).unwrap_err()
+}
+
+/// What it keeps from one message is right for the next: of another form, and of another second.
+#[test]
+fn a_ready_credential_signs_as_a_fresh_one_does() {
+    for by_intermediate in [false, true] {
+        let world = World::new();
+        let credential = world.credential(&Wish { by_intermediate, ..Wish::default() });
+        let ready = ReadyCredential::new(credential.clone());
+        let without_body = Parts { body: None, ..parts() };
+        let earlier = NOW.minus(Duration::from_secs(2));
+        for (parts, at) in [(parts(), NOW), (without_body, NOW), (without_body, earlier), (parts(), NOW)] {
+            let signed = ready.sign(&parts, at).unwrap();
+            let material = Material::new(&signed.material).unwrap();
+            assert_eq!(signed.material, sign(&parts, &credential, at).unwrap().material);
+            let verified = verify(&signed.signature, &parts, &material, &world.expected()).unwrap();
+            let leaf = xades::leaf(&signed.signature, &parts, &material).unwrap();
+            assert_eq!((signed.leaf, verified.leaf()), (leaf, leaf));
+        }
+    }
 }
 
 #[test]
