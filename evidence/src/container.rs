@@ -6,6 +6,10 @@
 //! The evidence record covers `META-INF/signatures.xml` and nothing else (its manifest says so): the signature has
 //! digests of all parts, so what proves the time of the signature proves the time of the parts, and a record in the log needs one leaf
 //! however large its body is.
+//!
+//! [`xroad`] writes the other form, which X-Road's own verifier reads.
+
+pub mod xroad;
 
 use std::io::{self, Read, Seek, Write};
 
@@ -19,6 +23,7 @@ use crate::evidence_record::{EvidenceRecord, EvidenceRecordError};
 use crate::material::{Material, MaterialError};
 use crate::signature::{Parts, SignatureError};
 use crate::stored_zip::Writer;
+use crate::timestamp_chain::TimestampChainError;
 use crate::xades::{
     self, ASIC, BODY_MEDIA_TYPE, DS, HASH_CHAIN_RESULT_MEDIA_TYPE, HashChain, MESSAGE_MEDIA_TYPE, SHA256,
 };
@@ -79,6 +84,9 @@ pub enum ContainerError {
     /// The timestamp batch does not prove this record.
     #[error(transparent)]
     EvidenceRecord(#[from] EvidenceRecordError),
+    /// The batch has no timestamp of this record in X-Road's form.
+    #[error(transparent)]
+    TimestampChain(#[from] TimestampChainError),
     /// The evidence record is about another signature.
     #[error("the timestamp is not about this signature: the record or its timestamp batch is damaged")]
     OtherSignature,
@@ -164,18 +172,20 @@ pub fn write_record(
         material: &material,
         evidence_record: evidence_record.as_ref(),
     };
-    let Some(logged) = &record.body else {
-        return write(out, &contents, None);
-    };
+    with_body(record, body, |body| write(out, &contents, body))
+}
+
+/// Hands on the record's body, wherever it lies.
+fn with_body(
+    record: &MessageRecord,
+    body: Option<&mut dyn Read>,
+    write: impl FnOnce(Option<Body<'_>>) -> Result<(), ContainerError>,
+) -> Result<(), ContainerError> {
+    let Some(logged) = &record.body else { return write(None) };
     let length = logged.length;
     match (&logged.place, body) {
-        (Some(Place::Inline(bytes)), _) => {
-            let content = &mut bytes.as_ref();
-            write(out, &contents, Some(Body { length, content }))
-        }
-        (Some(Place::File(_) | Place::NotKept(_)), Some(content)) => {
-            write(out, &contents, Some(Body { length, content }))
-        }
+        (Some(Place::Inline(bytes)), _) => write(Some(Body { length, content: &mut bytes.as_ref() })),
+        (Some(Place::File(_) | Place::NotKept(_)), Some(content)) => write(Some(Body { length, content })),
         (Some(Place::File(_) | Place::NotKept(_)), None) | (None, _) => Err(ContainerError::BodyMissing),
     }
 }

@@ -14,6 +14,8 @@
 //! signature is about; `sig-hashchain.xml` has the steps of this message alone, `STEP0` being the root, and of the others
 //! nothing but digests. Both are hashed as they are written, byte for byte.
 
+pub(crate) mod timestamps;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kogge_proto::digest::{Sha256, Sha256Hasher, Sha512};
@@ -84,6 +86,14 @@ pub(crate) fn own_step(parts: &Parts) -> Sha256 {
 
 /// The tree over these steps: the root, and the way of each to it. `None` without leaves.
 pub(crate) fn tree(leaves: &[Sha256]) -> Option<(Sha256, Vec<NewWay>)> {
+    let levels = levels(leaves);
+    let root = levels.last()?.first()?;
+    let ways = (0..leaves.len()).map(|leaf| climb(&levels, leaf)).collect();
+    Some((*root, ways))
+}
+
+/// From the leaves up to the root.
+fn levels(leaves: &[Sha256]) -> Vec<Vec<Sha256>> {
     let mut levels = vec![leaves.to_vec()];
     while let Some(level) = levels.last()
         && level.len() > 1
@@ -91,9 +101,7 @@ pub(crate) fn tree(leaves: &[Sha256]) -> Option<(Sha256, Vec<NewWay>)> {
         let next = level.chunks(2).filter_map(parent).collect();
         levels.push(next);
     }
-    let root = levels.last()?.first()?;
-    let ways = (0..leaves.len()).map(|leaf| climb(&levels, leaf)).collect();
-    Some((*root, ways))
+    levels
 }
 
 fn climb(levels: &[Vec<Sha256>], leaf: usize) -> NewWay {
@@ -138,9 +146,13 @@ fn add(step: &mut Sha256Hasher, head: &[u8], digest: &[u8], method: &str) {
 
 /// The bytes of `sig-hashchainresult.xml`.
 pub(crate) fn result_document(root: Sha256) -> String {
+    result_of("/sig-hashchain.xml", root)
+}
+
+fn result_of(chain: &str, root: Sha256) -> String {
     let root = STANDARD.encode(root.as_bytes());
     format!(
-        "<HashChainResult xmlns=\"{HASH_CHAIN}\" xmlns:ds=\"{DS}\" URI=\"/sig-hashchain.xml#STEP0\">\
+        "<HashChainResult xmlns=\"{HASH_CHAIN}\" xmlns:ds=\"{DS}\" URI=\"{chain}#STEP0\">\
          <ds:DigestMethod Algorithm=\"{SHA256}\"></ds:DigestMethod><ds:DigestValue>{root}</ds:DigestValue>\
          </HashChainResult>"
     )
@@ -149,26 +161,33 @@ pub(crate) fn result_document(root: Sha256) -> String {
 /// The bytes of `sig-hashchain.xml`.
 pub(crate) fn chain_document(parts: &Parts, way: Way<'_>) -> String {
     let depth = way.steps().len();
+    let below = |next| format!("<StepRef URI=\"#STEP{next}\"></StepRef>");
     let steps: String = (1..=depth)
         .zip(way.steps().rev())
         .map(|(next, (side, sibling))| {
-            let sibling = STANDARD.encode(sibling);
-            let sibling = format!("<HashValue><ds:DigestValue>{sibling}</ds:DigestValue></HashValue>");
-            let below = format!("<StepRef URI=\"#STEP{next}\"></StepRef>");
-            let [first, second] = match side {
-                Side::Left => [sibling, below],
-                Side::Right => [below, sibling],
-            };
-            format!("<HashStep id=\"STEP{}\">{first}{second}</HashStep>", next - 1)
+            format!("<HashStep id=\"STEP{}\">{}</HashStep>", next - 1, beside(side, sibling, &below(next)))
         })
         .collect();
     let message = data_ref("/message.xml", &parts.message);
     let body = parts.body.map(|body| data_ref("/attachment1", &body)).unwrap_or_default();
+    whole_chain(&format!("{steps}<HashStep id=\"STEP{depth}\">{message}{body}</HashStep>"))
+}
+
+fn whole_chain(steps: &str) -> String {
     format!(
         "<HashChain xmlns=\"{HASH_CHAIN}\" xmlns:ds=\"{DS}\">\
-         <DefaultDigestMethod Algorithm=\"{SHA256}\"></DefaultDigestMethod>\
-         {steps}<HashStep id=\"STEP{depth}\">{message}{body}</HashStep></HashChain>"
+         <DefaultDigestMethod Algorithm=\"{SHA256}\"></DefaultDigestMethod>{steps}</HashChain>"
     )
+}
+
+/// What leads on, with the sibling on its side.
+fn beside(side: Side, sibling: &[u8], way: &str) -> String {
+    let sibling = STANDARD.encode(sibling);
+    let sibling = format!("<HashValue><ds:DigestValue>{sibling}</ds:DigestValue></HashValue>");
+    match side {
+        Side::Left => sibling + way,
+        Side::Right => way.to_owned() + &sibling,
+    }
 }
 
 fn data_ref(uri: &str, digest: &Sha512) -> String {

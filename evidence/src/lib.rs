@@ -4,7 +4,8 @@
 //! - a XAdES **signature** over the digests of its parts ([`signature`], [`xades`]), with the certificate and the OCSP
 //!   response that were good when it was made;
 //! - a **leaf** in the hash tree of a batch ([`tree`], RFC 4998): the SHA-256 of the whole `signatures.xml`;
-//! - one RFC 3161 **token** over the tree's root, packed with the leaf's way to the root as an [`evidence_record`].
+//! - one RFC 3161 **token** over the tree's root, packed with the leaf's way to the root as an [`evidence_record`]; if wanted, another one in
+//!   X-Road's form, over the same leaves ([`timestamp_chain`]).
 //!
 //! [`container`] packs all that with the message into an ASiC-E file that others can read, written as a [`stored_zip`]
 //! whose every byte follows from its contents; [`verify`] checks such a file, or a record of the message log, against a
@@ -28,6 +29,7 @@ pub mod material;
 pub mod report;
 pub mod signature;
 pub mod stored_zip;
+pub mod timestamp_chain;
 pub mod tree;
 pub mod verify;
 pub mod xades;

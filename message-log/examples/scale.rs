@@ -244,7 +244,7 @@ fn stamp(log: &MessageLog) {
     let previous_root = log.last_root().map(|root| root.0.to_vec()).unwrap_or_default();
     let root = sha256(&leaves[0].sha256).0.to_vec();
     let (tell, told) = mpsc::channel();
-    let stamp = StampRecord { token: vec![1; 4000], leaves, previous_root, root };
+    let stamp = StampRecord { token: vec![1; 4000], leaves, previous_root, root, ..StampRecord::default() };
     log.append_stamp(stamp, Box::new(move |outcome| tell.send(outcome).unwrap()));
     told.recv().unwrap().unwrap();
 }

@@ -17,7 +17,7 @@ pub(crate) struct Job {
 
 pub(crate) enum Work {
     Message(Box<Prepared>),
-    Stamp(StampRecord),
+    Stamp(Box<StampRecord>),
 }
 
 impl Job {

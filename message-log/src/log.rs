@@ -93,7 +93,7 @@ impl MessageLog {
 
     /// Hands a timestamp batch to the writer. It must build on [`MessageLog::last_root`] and cover only records that wait for a stamp.
     pub fn append_stamp(&self, stamp: StampRecord, acknowledge: Acknowledge) {
-        self.inner.queues.turns.leave(Job { work: Work::Stamp(stamp), acknowledge });
+        self.inner.queues.turns.leave(Job { work: Work::Stamp(Box::new(stamp)), acknowledge });
     }
 
     /// Whether a provider-side request with this request id was appended within the replay window. The append itself refuses a replay

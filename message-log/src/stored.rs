@@ -185,6 +185,7 @@ pub(crate) fn stamp(stamp: StampRecord) -> StoredStamp {
         token: stamp.token,
         previous_root: stamp.previous_root,
         root: stamp.root,
+        xroad_token: stamp.xroad_token,
     }
 }
 
@@ -204,6 +205,7 @@ pub(crate) fn restore_stamp(stored: StoredStamp) -> Result<StampRecord, &'static
         token: stored.token,
         previous_root: stored.previous_root,
         root: stored.root,
+        xroad_token: stored.xroad_token,
     })
 }
 
@@ -292,8 +294,11 @@ mod tests {
             leaves: [5, 6, 9, 3, 3, u64::MAX, 0].map(leaf).to_vec(),
             previous_root: vec![2],
             root: vec![3],
+            xroad_token: vec![4],
         };
         assert_eq!(restore_stamp(stamp(record.clone())).unwrap(), record);
+        let without = StampRecord { xroad_token: vec![], ..record.clone() };
+        assert_eq!(restore_stamp(stamp(without.clone())).unwrap(), without, "as older logs have it");
         let mut short = stamp(record);
         short.sha256.pop();
         assert!(restore_stamp(short).is_err());

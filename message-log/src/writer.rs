@@ -212,7 +212,7 @@ impl Writer {
                 let needed = self.bytes_needed(&prepared);
                 self.admit(*prepared, |writer| writer.make_room(needed))
             }
-            (None, Work::Stamp(stamp)) => self.admit_stamp(stamp),
+            (None, Work::Stamp(stamp)) => self.admit_stamp(*stamp),
         };
         self.wait(admitted, job.acknowledge);
     }

@@ -44,6 +44,8 @@ pub struct Config {
     pub message_log: MessageLogConfig,
     /// How often a batch is stamped; `None` follows the registry's policy.
     pub timestamp_interval: Option<Duration>,
+    /// Whether each batch is stamped in X-Road's form as well.
+    pub timestamp_xroad: bool,
     /// How messages are signed.
     pub signature: SignatureConfig,
     /// The subsystems that may ask through this server.

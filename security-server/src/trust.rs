@@ -11,5 +11,5 @@ pub(crate) use clock_check::{ClockCheck, ClockOff, ClockSource};
 pub(crate) use ocsp::{OcspKeeper, OcspStore};
 pub use own_keys::OwnKeys;
 pub(crate) use own_keys::Unusable;
-pub(crate) use timestamper::{Leaves, Timestamper};
+pub(crate) use timestamper::{Forms, Leaves, Timestamper};
 pub(crate) use verdicts::{Shown, Verdicts};

@@ -32,7 +32,8 @@ pub(crate) enum Command {
     /// Export the evidence of a message as an ASiC-E container
     #[command(after_help = "Examples:
   kogge log export --config security-server.toml --message-id 4711 --out request.asice
-  kogge log export --config security-server.toml --message-id 4711 --response --out response.asice")]
+  kogge log export --config security-server.toml --message-id 4711 --response --out response.asice
+  kogge log export --config security-server.toml --message-id 4711 --profile xroad --out request.asice")]
     Export(export::ExportArgs),
     /// Rebuild the index from the segments; the server must not be running
     #[command(after_help = "Example:\n  kogge log reindex --config security-server.toml")]

@@ -364,7 +364,8 @@ fn start_server(
         "id = \"{id}\"\nanchor = \"anchor.toml\"\ndata_dir = \"{role}/data\"\n\n\
          [token]\ndir = \"{role}/token\"\npin = \"file:pin\"\n\n[registry]\ninterval_s = {interval}\n\n[status]\nlisten = \"{status}\"\n\n\
          [provider]\nlisten = \"{peer}\"\n\n\
-         [transport]\nmode = \"{transport}\"\n\n[message_log]\ndir = \"{role}/log\"\n\n",
+         [transport]\nmode = \"{transport}\"\n\n[message_log]\ndir = \"{role}/log\"\n\n\
+         [timestamping]\nxroad = true\n\n",
         id = agency.server,
         interval = shape.registry_interval_s.unwrap_or(1),
         transport = shape.transport.word(),

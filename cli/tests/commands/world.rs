@@ -126,6 +126,7 @@ impl World {
                 .collect(),
             previous_root: log.last_root().map_or_else(Vec::new, |root| root.0.to_vec()),
             root: root.0.to_vec(),
+            ..StampRecord::default()
         };
         let (tell, told) = mpsc::channel();
         log.append_stamp(stamp, Box::new(move |outcome| tell.send(outcome).unwrap()));

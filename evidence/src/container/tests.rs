@@ -7,13 +7,13 @@ use zip::ZipArchive;
 use super::*;
 use crate::evidence_record::batch_root;
 
-const SEQUENCE: u64 = 41;
+pub(super) const SEQUENCE: u64 = 41;
 
-fn material() -> wire::Material {
+pub(super) fn material() -> wire::Material {
     wire::Material { items: vec!["certificate".into(), "OCSP response".into()] }
 }
 
-fn record(body: Option<Place>) -> MessageRecord {
+pub(super) fn record(body: Option<Place>) -> MessageRecord {
     let named = |item: &str| sha256(item.as_bytes()).as_bytes().to_vec();
     MessageRecord {
         message: "GET /r1/ HTTP/1.1\r\n\r\n".into(),
@@ -35,20 +35,20 @@ fn record(body: Option<Place>) -> MessageRecord {
     }
 }
 
-fn inline() -> MessageRecord {
+pub(super) fn inline() -> MessageRecord {
     record(Some(Place::Inline("{}".into())))
 }
 
-fn in_file() -> MessageRecord {
+pub(super) fn in_file() -> MessageRecord {
     record(Some(Place::File("41".to_owned())))
 }
 
-fn not_kept() -> MessageRecord {
+pub(super) fn not_kept() -> MessageRecord {
     record(Some(Place::NotKept(NotKept {})))
 }
 
 /// The batch of `record` and one other.
-fn stamp(record: &MessageRecord) -> StampRecord {
+pub(super) fn stamp(record: &MessageRecord) -> StampRecord {
     let material = Material::new(&material()).unwrap();
     let own = xades::leaf(record.signature.as_ref().unwrap(), &parts_of(record).unwrap(), &material).unwrap();
     let leaves = [sha256(b"another record"), own];
@@ -61,6 +61,7 @@ fn stamp(record: &MessageRecord) -> StampRecord {
             .map(|(leaf, sequence)| StampLeaf { sequence, sha256: leaf.as_bytes().to_vec() })
             .collect(),
         previous_root: vec![],
+        xroad_token: b"token over X-Road's hash chain".to_vec(),
         root: batch_root(None, &leaves).unwrap().as_bytes().to_vec(),
     }
 }
@@ -79,12 +80,12 @@ fn refusal(record: &MessageRecord, stamp: Option<&StampRecord>, body: Option<&mu
     export(record, stamp, body).unwrap_err().to_string()
 }
 
-fn names(container: &[u8]) -> Vec<String> {
+pub(super) fn names(container: &[u8]) -> Vec<String> {
     let mut archive = ZipArchive::new(Cursor::new(container)).unwrap();
     (0..archive.len()).map(|index| archive.by_index(index).unwrap().name().unwrap().into_owned()).collect()
 }
 
-fn entry(container: &[u8], name: &str) -> Vec<u8> {
+pub(super) fn entry(container: &[u8], name: &str) -> Vec<u8> {
     let mut content = Vec::new();
     let mut archive = ZipArchive::new(Cursor::new(container)).unwrap();
     archive.by_name(name).unwrap().read_to_end(&mut content).unwrap();

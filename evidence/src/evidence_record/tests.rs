@@ -26,6 +26,7 @@ fn stamp(count: usize, previous: bool) -> StampRecord {
             .collect(),
         previous_root: previous_root.map(|root| root.as_bytes().to_vec()).unwrap_or_default(),
         root: batch_root(previous_root, &leaves).unwrap().as_bytes().to_vec(),
+        ..StampRecord::default()
     }
 }
 

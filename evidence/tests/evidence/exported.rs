@@ -143,6 +143,7 @@ impl Exported {
                 .collect(),
             previous_root: vec![],
             root: root.as_bytes().to_vec(),
+            ..StampRecord::default()
         });
     }
 

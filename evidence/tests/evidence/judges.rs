@@ -158,6 +158,7 @@ fn openssl_accepts_the_token_of_an_evidence_record() {
             .collect(),
         previous_root: previous.as_bytes().to_vec(),
         root: root.as_bytes().to_vec(),
+        ..StampRecord::default()
     };
     let record = EvidenceRecord::of_batch(&stamp, 8).unwrap();
     let read = EvidenceRecord::from_der(&record.to_der()).unwrap();

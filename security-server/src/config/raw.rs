@@ -47,6 +47,7 @@ pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
             .interval_s
             .map(|seconds| file.seconds("timestamping.interval_s", seconds, DAY_S))
             .transpose()?,
+        timestamp_xroad: raw.timestamping.xroad,
         signature: file.signature(raw.signature.as_deref(), &raw.members, &anchor)?,
         clients: file.clients(&raw.clients, &anchor)?,
         services: file.services(raw.services, &anchor)?,
@@ -143,6 +144,8 @@ struct RawMessageLog {
 #[serde(deny_unknown_fields)]
 struct RawTimestamping {
     interval_s: Option<u64>,
+    #[serde(default)]
+    xroad: bool,
 }
 
 #[derive(Deserialize)]

@@ -29,7 +29,8 @@ fn the_example_loads_and_shows_the_defaults() {
     );
     assert_eq!(config.clients.len(), 1);
     assert_eq!(config.services.len(), 1);
-    assert_eq!(config.timestamp_interval, None);
+    assert_eq!((config.timestamp_interval, config.timestamp_xroad), (None, false));
+    assert!(load(|text| text.replace("# xroad = false", "xroad = true")).unwrap().timestamp_xroad);
     // Every key that is commented out shows its default: uncommenting those of numbers changes nothing.
     let uncommented = load(|text| {
         let number = |line: &str| {

@@ -32,7 +32,7 @@ use crate::registry::{Cache, Fetcher, Registry};
 use crate::report::{Reporter, Side};
 use crate::services::Services;
 use crate::signing::Signing;
-use crate::trust::{ClockCheck, Leaves, OcspKeeper, OcspStore, OwnKeys, Timestamper, Verdicts};
+use crate::trust::{ClockCheck, Forms, Leaves, OcspKeeper, OcspStore, OwnKeys, Timestamper, Verdicts};
 
 /// What both sides and everything around them are made of.
 struct Parts {
@@ -114,6 +114,7 @@ async fn open(config: &Config) -> Result<(Parts, Background), ServerError> {
         Arc::clone(&registry),
         Arc::clone(&clock_check),
         config.timestamp_interval,
+        Forms { xroad: config.timestamp_xroad },
         Arc::clone(&leaves),
     );
     let background = Background {

@@ -1,4 +1,4 @@
-//! Gathers fresh records into a batch, gets one token for the batch's hash tree, and appends it to the log.
+//! Gathers fresh records into a batch, gets one token for the batch's hash tree, another in X-Road's form if that is configured, and appends both to the log.
 //!
 //! Records wait in the log itself, so an outage of every TSA, or a crash at any line here, loses none of them: a token that was
 //! not appended is asked for again with the next batch.
@@ -16,9 +16,10 @@ use kogge_daemon::shutdown::Shutdown;
 use kogge_evidence::evidence_record::batch_root;
 use kogge_evidence::material::Material;
 use kogge_evidence::signature::Parts;
+use kogge_evidence::timestamp_chain;
 use kogge_evidence::xades;
 use kogge_message_log::{AppendError, Found, LogError, MessageLog, Reader};
-use kogge_proto::digest::{Sha256, Sha512, sha512};
+use kogge_proto::digest::{Sha256, Sha512, sha256, sha512};
 use kogge_proto::limits::{BATCH_LEAVES_MAX, TRUST_RESPONSE_BYTES_MAX};
 use kogge_proto::wire::log::{StampLeaf, StampRecord};
 use tokio::sync::oneshot;
@@ -37,9 +38,17 @@ pub(crate) struct Timestamper {
     clock_check: Arc<ClockCheck>,
     /// `None` follows the policy.
     interval: Option<Duration>,
+    forms: Forms,
     leaves: Arc<Leaves>,
     /// Why the last round failed; `None` while all is well.
     problem: Mutex<Option<String>>,
+}
+
+/// In which forms a batch is stamped, beside that of an evidence record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Forms {
+    /// X-Road's.
+    pub(crate) xroad: bool,
 }
 
 /// Why a round did not stamp everything that waits. The next round tries again.
@@ -76,9 +85,10 @@ impl Timestamper {
         registry: Arc<Registry>,
         clock_check: Arc<ClockCheck>,
         interval: Option<Duration>,
+        forms: Forms,
         leaves: Arc<Leaves>,
     ) -> Self {
-        Self { log, registry, clock_check, interval, leaves, problem: Mutex::new(None) }
+        Self { log, registry, clock_check, interval, forms, leaves, problem: Mutex::new(None) }
     }
 
     /// Until `shutdown`: every interval or whenever a batch is full, and after a failure sooner, then with growing pauses. Stopped in the middle of a round it
@@ -132,16 +142,21 @@ impl Timestamper {
         let mut asked = false;
         while let Some(batch) = self.batch().await? {
             let token = self.token(batch.root).await?;
+            // All forms or nothing: a stamp in the log cannot be added to, and a batch that waits is asked for again whole.
+            let xroad_token = match self.forms.xroad {
+                true => self.token(sha256(&batch.xroad_result())).await?,
+                false => Vec::new(),
+            };
             asked = true;
             let more_wait = batch.is_full();
-            self.append(batch.into_record(token)).await?;
+            self.append(batch.into_record(token, xroad_token)).await?;
             if !more_wait {
                 break;
             }
         }
         if !asked && self.clock_check.check().is_err() {
             // Nothing waits, since exchanges are refused; a token over nothing in particular tells whether the clock is right now.
-            self.token(kogge_proto::digest::sha256(Uuid::new_v4().as_bytes())).await?;
+            self.token(sha256(Uuid::new_v4().as_bytes())).await?;
         }
         Ok(())
     }
@@ -251,7 +266,13 @@ impl Batch {
         self.waiting == BATCH_LEAVES_MAX
     }
 
-    fn into_record(self, token: Vec<u8>) -> StampRecord {
+    /// What the token of X-Road's form is about.
+    fn xroad_result(&self) -> Vec<u8> {
+        let leaves: Vec<Sha256> = self.leaves.iter().map(|(_, digest)| *digest).collect();
+        timestamp_chain::result(&leaves).unwrap_or_default()
+    }
+
+    fn into_record(self, token: Vec<u8>, xroad_token: Vec<u8>) -> StampRecord {
         let leaf =
             |(sequence, digest): (u64, Sha256)| StampLeaf { sequence, sha256: digest.as_bytes().to_vec() };
         StampRecord {
@@ -259,6 +280,7 @@ impl Batch {
             leaves: self.leaves.into_iter().map(leaf).collect(),
             previous_root: self.previous_root.map_or_else(Vec::new, |root| root.as_bytes().to_vec()),
             root: self.root.as_bytes().to_vec(),
+            xroad_token,
         }
     }
 }

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::{Args, ValueEnum};
-use kogge_evidence::container;
+use kogge_evidence::container::{self, ContainerError};
+use kogge_evidence::timestamp_chain::TimestampChainError;
 use kogge_message_log::{Filter, Found, Reader};
 use kogge_proto::wire::log::body::Place;
 use kogge_proto::wire::log::{Direction, Role};
@@ -38,6 +39,9 @@ pub(crate) struct ExportArgs {
     /// The body, where the server was configured not to keep it: it must be the one that was signed
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
+    /// Which form the container has
+    #[arg(long, value_name = "PROFILE", default_value = "eidas")]
+    profile: Profile,
     /// Where to write the container; replaced as a whole if it exists
     #[arg(long, value_name = "FILE.asice")]
     out: PathBuf,
@@ -47,6 +51,14 @@ pub(crate) struct ExportArgs {
 enum RoleArg {
     Consumer,
     Provider,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Profile {
+    /// ETSI's: ASiC-E with the timestamp as an RFC 4998 evidence record
+    Eidas,
+    /// X-Road's, for its own verifier (7.6 and later); the server must have had `timestamping.xroad = true`
+    Xroad,
 }
 
 /// Carries it out.
@@ -114,16 +126,26 @@ fn write(reader: &Reader, found: &Found, args: &ExportArgs) -> anyhow::Result<()
     kogge_durable::write_atomic_with(&args.out, false, |file: &mut File| {
         let mut buffered = BufWriter::new(file);
         let body = body.as_mut().map(|file| file as &mut dyn Read);
-        container::write_record(
-            &mut buffered,
-            found.sequence,
-            &found.record,
-            &found.material,
-            found.stamp.as_deref(),
-            body,
-        )?;
+        let Found { sequence, record, material, stamp, .. } = found;
+        let (out, stamp) = (&mut buffered, stamp.as_deref());
+        match args.profile {
+            Profile::Eidas => container::write_record(out, *sequence, record, material, stamp, body),
+            Profile::Xroad => container::xroad::write_record(out, *sequence, record, material, stamp, body),
+        }
+        .map_err(|error| explain(error, *sequence))?;
         buffered.flush().with_context(|| format!("cannot write {}", args.out.display()))
     })
+}
+
+/// What to do where the writer cannot know.
+fn explain(error: ContainerError, sequence: u64) -> anyhow::Error {
+    match error {
+        ContainerError::TimestampChain(TimestampChainError::NotStamped) => anyhow!(
+            "record {sequence} cannot be exported for X-Road: {error}. Nothing adds it afterwards; the server's configuration \
+             has it for later batches with `xroad = true` in [timestamping]. The profile eidas is available"
+        ),
+        other => other.into(),
+    }
 }
 
 /// The file that the body is to be read from; none where it lies in the record or there is none.

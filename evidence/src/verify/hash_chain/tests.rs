@@ -4,9 +4,10 @@ use std::path::Path;
 use kogge_proto::wire::evidence as wire;
 use zip::ZipArchive;
 
-use kogge_proto::digest::sha512;
+use kogge_proto::digest::{Sha256, sha256, sha512};
 
 use super::*;
+use crate::hash_chain::timestamps;
 use crate::signature::Parts;
 use crate::xades;
 
@@ -187,4 +188,41 @@ fn x_roads_own_hash_chains_lead_to_their_results() {
             Some("the steps do not lead to the result")
         );
     }
+}
+
+/// Signature documents of a batch of timestamps, by their digests.
+fn stamped(count: u32) -> Vec<Sha256> {
+    (0..count).map(|number| sha256(&number.to_be_bytes())).collect()
+}
+
+#[test]
+fn each_stamped_signature_leads_to_the_result_whatever_their_number() {
+    for count in 1..=20 {
+        let leaves = stamped(count);
+        let result = timestamps::result_document(&leaves).unwrap();
+        for (place, leaf) in leaves.iter().enumerate() {
+            let chain = timestamps::chain_document(&leaves, place).unwrap();
+            let chain = read_timestamps(result.as_bytes(), chain.as_bytes())
+                .unwrap_or_else(|reason| panic!("{place} of {count}: {reason}"));
+            let data: Vec<_> =
+                chain.data().map(|data| (data.uri.as_str(), data.digest.value.clone())).collect();
+            assert_eq!(data, [("/META-INF/signatures.xml", leaf.as_bytes().to_vec())], "{place} of {count}");
+        }
+    }
+}
+
+#[test]
+fn a_stamped_signature_does_not_lead_to_the_result_of_another_batch() {
+    let result = timestamps::result_document(&stamped(5)).unwrap();
+    let mut swapped = stamped(5);
+    swapped.swap(0, 1);
+    let others = [1, 2, 3, 4, 8].map(stamped);
+    for leaves in others.iter().chain([&swapped]) {
+        let chain = timestamps::chain_document(leaves, 0).unwrap();
+        let Err(reason) = read_timestamps(result.as_bytes(), chain.as_bytes()) else { panic!("{leaves:?}") };
+        assert_eq!(reason, "the steps do not lead to the result");
+    }
+    assert_eq!(timestamps::result_document(&[]), None);
+    assert_eq!(timestamps::chain_document(&[], 0), None);
+    assert_eq!(timestamps::chain_document(&stamped(2), 2), None);
 }
