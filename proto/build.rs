@@ -2,8 +2,13 @@
 
 use std::error::Error;
 
-const SCHEMAS: [&str; 4] =
-    ["schema/evidence.proto", "schema/tunnel.proto", "schema/log.proto", "schema/registry.proto"];
+const SCHEMAS: [&str; 5] = [
+    "schema/evidence.proto",
+    "schema/tunnel.proto",
+    "schema/log.proto",
+    "schema/registry.proto",
+    "schema/bundle.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=schema");
@@ -18,6 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ".kogge.log.v1.StoredMessage.message",
             ".kogge.log.v1.StoredBody.inline",
             ".kogge.evidence.v1.Material",
+            ".kogge.bundle.v1",
         ])
         .compile_fds(descriptors)?;
     Ok(())

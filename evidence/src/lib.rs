@@ -11,6 +11,8 @@
 //! whose every byte follows from its contents; [`verify`] checks such a file, or a record of the message log, against a
 //! registry snapshot and names every check.
 //!
+//! [`bundle`] packs many records of a log into one file that is written and read in one pass.
+//!
 //! There are two ways to check a signature, and they share no code above digests and keys. The **hot path**
 //! ([`signature::verify`]) never sees XML: a fixed template yields the canonical bytes from a few fields. The
 //! **verifier** ([`verify::container`]) reads the XML that is there, with a parser and exclusive canonicalisation of its
@@ -19,6 +21,7 @@
 //! Deliberately absent: clocks, files, sockets, a runtime, private keys.
 #![forbid(unsafe_code)]
 
+pub mod bundle;
 pub mod c14n;
 mod compact;
 pub mod container;

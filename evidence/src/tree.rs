@@ -47,7 +47,7 @@ pub fn fold(leaf: Sha256, groups: &[Vec<Sha256>]) -> Option<Sha256> {
 }
 
 /// The tree from its leaves up to the level that holds only the root.
-fn levels(leaves: &[Sha256]) -> Vec<Vec<Sha256>> {
+pub(crate) fn levels(leaves: &[Sha256]) -> Vec<Vec<Sha256>> {
     let mut levels = vec![leaves.to_vec()];
     while let Some(level) = levels.last()
         && level.len() > 1

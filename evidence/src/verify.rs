@@ -6,6 +6,7 @@ mod digest_method;
 mod document;
 mod finding;
 mod hash_chain;
+mod known;
 mod layout;
 mod log_record;
 mod stamp;
@@ -17,7 +18,9 @@ use std::io::{Read, Seek};
 use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_proto::id::MemberId;
 use kogge_proto::time::UnixMillis;
+use kogge_proto::wire::log::StampRecord;
 
+use crate::bundle::read::Way;
 use crate::evidence_record::EvidenceRecord;
 use crate::globalconf::GlobalConf;
 use crate::report::Report;
@@ -25,7 +28,10 @@ use archive::Archive;
 use checks::{BodyDigest, Evidence};
 use finding::{Flaw, settle, wrong};
 use hash_chain::ChainFiles;
-use stamp::Stamp;
+use known::Known;
+use stamp::{KnownToken, Stamp};
+
+pub use stamp::Batch;
 
 /// What a container or record says, as far as it could be read. Believe it only if the report has passed.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +80,7 @@ pub fn container(mut file: impl Read + Seek, snapshot: &VerifiedSnapshot) -> Ver
             .map(|files| ChainFiles { result: part(&files.result), chain: part(&files.chain) }),
         stamp: stamp_of(&archive),
     };
-    let judged = checks::judge(&evidence, snapshot, &mut report);
+    let judged = checks::judge(&evidence, snapshot, &mut Known::default(), &mut report);
     settle(&mut report, "container.layout", layout::check(&mut file, &archive, &judged));
     Verdict { report, statement: judged.statement }
 }
@@ -116,29 +122,41 @@ pub struct LogRecord<'a> {
 }
 
 /// Checks the records of a log one after the other. A batch is hashed and its token verified once for all of its records that follow each
-/// other; apart from the time that this saves, one checker is as good as another.
+/// other, and so are the paths and OCSP responses of signing certificates; apart from the time that this saves, one checker is as good as another.
 pub struct Records<'s> {
     snapshot: &'s VerifiedSnapshot,
-    batch: Option<stamp::Batch>,
+    known: Known,
+    batch: Option<(StampRecord, Batch)>,
+    token: Option<KnownToken>,
 }
 
 impl<'s> Records<'s> {
     /// Against a snapshot.
     #[must_use]
     pub fn new(snapshot: &'s VerifiedSnapshot) -> Self {
-        Self { snapshot, batch: None }
+        Self { snapshot, known: Known::default(), batch: None, token: None }
     }
 
     /// Checks a record by the checks of a container, without those of the file around it. A record that is not stamped yet is reported as
     /// `timestamp.present` indeterminate.
     pub fn check(&mut self, record: &LogRecord<'_>) -> Verdict {
         if let Some(stamp) = record.stamp
-            && !self.batch.as_ref().is_some_and(|batch| batch.is_of(stamp))
+            && !self.batch.as_ref().is_some_and(|(read, _)| read == stamp)
         {
-            self.batch = Some(stamp::Batch::read(stamp, self.snapshot));
+            self.batch = Some((stamp.clone(), Batch::read(stamp, self.snapshot)));
         }
-        let batch = self.batch.as_ref().filter(|_| record.stamp.is_some());
-        log_record::check(record, batch, self.snapshot)
+        let batch = self.batch.as_ref().filter(|_| record.stamp.is_some()).map(|(_, batch)| batch);
+        log_record::check(record, batch, self.snapshot, &mut self.known)
+    }
+
+    /// What a bundle's way proves of the records that name it, whose sequences are given in the order of the way's leaves.
+    pub fn batch(&mut self, way: &Way, sequences: &[u64]) -> Batch {
+        Batch::of_way(way, sequences, &mut self.token, self.snapshot)
+    }
+
+    /// As [`Records::check`], for a record out of a bundle; its stamp is `batch`, and that in the record is not looked at.
+    pub fn check_in(&mut self, record: &LogRecord<'_>, batch: Option<&Batch>) -> Verdict {
+        log_record::check(record, batch, self.snapshot, &mut self.known)
     }
 }
 

@@ -20,6 +20,7 @@ mod acknowledged;
 mod audit;
 mod bodies;
 mod chain;
+mod detached;
 mod disk;
 mod draft;
 mod entry;
@@ -50,6 +51,7 @@ mod stored;
 mod turns;
 mod unstamped;
 mod waiting;
+mod walk;
 mod window;
 mod writer;
 
@@ -72,6 +74,7 @@ use std::time::Duration;
 use kogge_proto::id::SecurityServerId;
 use kogge_proto::time::UnixMillis;
 
+pub use detached::{Detached, DetachedError, Origin};
 pub use error::{AppendError, Damage, LogError};
 pub use incarnation::Incarnation;
 pub use log::{MessageLog, SyncNow};
@@ -81,6 +84,7 @@ pub use message::{
 pub use reader::Reader;
 pub use recovery::Recovery;
 pub use reindex::reindex;
+pub use walk::Met;
 pub use writer::SYNC_WITHIN;
 
 /// How a log is kept.

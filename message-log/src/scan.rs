@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use kogge_proto::digest::{Sha256, sha256};
 use kogge_proto::wire::log::SegmentStart;
 
@@ -34,6 +35,8 @@ pub(crate) struct Item {
     pub(crate) entry: Entry,
     /// SHA-256 of its payload.
     pub(crate) hash: Sha256,
+    /// The payload itself: a piece of what was read.
+    pub(crate) payload: Bytes,
 }
 
 /// What comes next in a log.
@@ -310,7 +313,7 @@ impl Scan {
             self.chain = None;
             return Ok(());
         }
-        let hash = sha256(&frame.payload);
+        let (hash, payload) = (sha256(&frame.payload), frame.payload.clone());
         let (entry, missing) = match self.reader.interpret(frame)? {
             Meaning::Entry(entry) => (*entry, None),
             Meaning::Incomplete(entry, reason) => (*entry, Some(reason)),
@@ -331,7 +334,7 @@ impl Scan {
         self.chain = Some(Chain { sequence: entry.sequence, hash });
         self.patience_left = self.manner.patience;
         let segment = self.reader.number;
-        self.queued.push_back(Step::Entry(Box::new(Item { segment, offset, end, entry, hash })));
+        self.queued.push_back(Step::Entry(Box::new(Item { segment, offset, end, entry, hash, payload })));
         Ok(())
     }
 

@@ -47,3 +47,18 @@ pub mod registry {
         include!(concat!(env!("OUT_DIR"), "/kogge.registry.v1.rs"));
     }
 }
+
+/// What stands in the blocks of an auditor's bundle.
+pub mod bundle {
+    pub use v1::*;
+
+    /// Version 1.
+    #[allow(
+        missing_docs,
+        clippy::large_enum_variant,
+        reason = "generated; documented in schema/bundle.proto"
+    )]
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/kogge.bundle.v1.rs"));
+    }
+}

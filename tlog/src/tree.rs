@@ -57,16 +57,38 @@ impl Head {
         if self.size >= SIZE_MAX {
             return Err(Full);
         }
-        let mut node = leaf;
-        // Each subtree that the new entry completes has a left half of the same size.
-        for _ in 0..self.size.trailing_ones() {
+        self.append(0, leaf);
+        Ok(())
+    }
+
+    /// Appends what stands between here and the list's `end`, given as the roots of the largest complete subtrees that fill it, in order.
+    ///
+    /// # Errors
+    /// It takes more or fewer subtrees, or `end` lies before the last entry or beyond [`SIZE_MAX`].
+    pub fn pass(&mut self, end: u64, subtrees: &[Sha256]) -> Result<(), PassError> {
+        let wrong = PassError { from: self.size, end, found: subtrees.len() };
+        if end < self.size || end > SIZE_MAX {
+            return Err(wrong);
+        }
+        let mut given = subtrees.iter();
+        while self.size < end {
+            let (level, root) = (level_of_next(self.size, end), given.next().ok_or(wrong)?);
+            self.append(level, *root);
+        }
+        if given.next().is_some() { Err(wrong) } else { Ok(()) }
+    }
+
+    /// Appends a complete subtree of 2^`level` entries, of which the size is a multiple.
+    fn append(&mut self, level: u32, root: Sha256) {
+        let mut node = root;
+        // Each subtree that the new one completes has a left half of the same size.
+        for _ in 0..(self.size >> level).trailing_ones() {
             if let Some(left) = self.subtrees.pop() {
                 node = node_hash(&left, &node);
             }
         }
         self.subtrees.push(node);
-        self.size += 1;
-        Ok(())
+        self.size += 1 << level;
     }
 
     /// The root over all entries so far.
@@ -76,4 +98,71 @@ impl Head {
         let Some(smallest) = smaller_first.next() else { return empty_root() };
         smaller_first.fold(*smallest, |right, left| node_hash(left, &right))
     }
+}
+
+/// A stretch of a growing list, as the roots of the largest complete subtrees that fill it: what a reader needs of entries that he does not get. Holds at most
+/// two hashes for each bit of the list's size.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Stretch {
+    end: u64,
+    /// Level and root of each, in order.
+    subtrees: Vec<(u32, Sha256)>,
+}
+
+impl Stretch {
+    /// An empty one, behind the first `start` entries.
+    #[must_use]
+    pub fn from(start: u64) -> Self {
+        Self { end: start, subtrees: Vec::new() }
+    }
+
+    /// Where it ends: the number of entries up to there.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Appends an entry, given as its leaf hash.
+    ///
+    /// # Errors
+    /// There are [`SIZE_MAX`] entries.
+    pub fn push(&mut self, leaf: Sha256) -> Result<(), Full> {
+        if self.end >= SIZE_MAX {
+            return Err(Full);
+        }
+        let mut added = (0, leaf);
+        // Two of the same size belong together only if the tree has a node over both.
+        while let Some((level, left)) = self.subtrees.last().copied()
+            && level == added.0
+            && (self.end >> level) & 1 == 1
+        {
+            self.subtrees.pop();
+            added = (level + 1, node_hash(&left, &added.1));
+        }
+        self.subtrees.push(added);
+        self.end += 1;
+        Ok(())
+    }
+
+    /// The roots, in order.
+    pub fn roots(&self) -> impl Iterator<Item = &Sha256> {
+        self.subtrees.iter().map(|(_, root)| root)
+    }
+}
+
+/// What stands between two entries of a list was not told as it must be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{found} subtrees do not fill the list from entry {from} to entry {end}")]
+pub struct PassError {
+    /// Number of entries before.
+    pub from: u64,
+    /// Number of entries with what was passed.
+    pub end: u64,
+    /// Number of subtrees given.
+    pub found: usize,
+}
+
+/// Level of the largest complete subtree that begins at `from` and does not reach beyond `end`, which lies behind it.
+fn level_of_next(from: u64, end: u64) -> u32 {
+    from.trailing_zeros().min((end - from).ilog2())
 }

@@ -7,7 +7,7 @@ use kogge_proto::digest::{Sha256, sha256};
 use kogge_tlog::proof::{
     List, Nodes, ProveError, VerifyError, consistency, inclusion, root, verify_consistency, verify_inclusion,
 };
-use kogge_tlog::tree::{Head, empty_root, leaf_hash, node_hash};
+use kogge_tlog::tree::{Head, PassError, Stretch, empty_root, leaf_hash, node_hash};
 use proptest::prelude::*;
 
 /// The entries of the tree that certificate-transparency tests with, and its root after each.
@@ -215,4 +215,49 @@ proptest! {
             }
         });
     }
+}
+
+/// The head of a list of `size` of which only the entries in `shown` are given by themselves.
+fn head_of_shown(size: u64, shown: &[u64]) -> Result<Head, PassError> {
+    let all = leaves(size).0;
+    let mut head = Head::default();
+    for stop in shown.iter().copied().chain([size]) {
+        let mut stretch = Stretch::from(head.size());
+        all[head.size() as usize..stop as usize].iter().for_each(|leaf| stretch.push(*leaf).unwrap());
+        assert_eq!(stretch.end(), stop);
+        let roots: Vec<Sha256> = stretch.roots().copied().collect();
+        head.pass(stop, &roots)?;
+        if stop < size {
+            head.push(all[stop as usize]).unwrap();
+        }
+    }
+    Ok(head)
+}
+
+proptest! {
+    #[test]
+    fn what_is_passed_over_leads_to_the_same_root(
+        size in 0_u64..300, shown in proptest::collection::btree_set(0_u64..300, 0..40)
+    ) {
+        let shown: Vec<u64> = shown.into_iter().filter(|index| *index < size).collect();
+        let head = head_of_shown(size, &shown).unwrap();
+        prop_assert_eq!((head.size(), head.root()), (size, definition(&leaves(size).0)));
+    }
+}
+
+#[test]
+fn a_stretch_is_told_in_one_way_only() {
+    let mut head = Head::default();
+    head.push(leaf_hash(b"first")).unwrap();
+    let hash = leaf_hash(b"x");
+    // From 1 to 7: 1, 2 to 3, 4 to 5, 6.
+    for wrong in [0, 1, 3, 5, 6] {
+        let error = head.clone().pass(7, &vec![hash; wrong]).unwrap_err();
+        assert_eq!(error, PassError { from: 1, end: 7, found: wrong });
+    }
+    head.clone().pass(7, &[hash; 4]).unwrap();
+    assert!(head.clone().pass(0, &[]).is_err(), "backwards");
+    assert!(head.clone().pass(u64::MAX, &[]).is_err(), "beyond what a list can have");
+    head.pass(1, &[]).unwrap();
+    assert!(head.pass(1, &[hash]).is_err());
 }

@@ -2,11 +2,10 @@
 
 use kogge_certs::certificate::Certificate;
 use kogge_certs::key::{KeyKind, SignatureScheme};
-use kogge_certs::ocsp;
-use kogge_certs::path::{self, PathError, VerifiedPath};
+use kogge_certs::path::{PathError, VerifiedPath};
 use kogge_certs::profile::{self, Profile};
 use kogge_certs::snapshot::VerifiedSnapshot;
-use kogge_proto::digest::{Sha512, sha256, sha512};
+use kogge_proto::digest::{Sha512, sha512};
 use kogge_proto::id::MemberId;
 use kogge_proto::limits::EXCHANGE_TIME_MAX;
 use kogge_proto::message::AnyMessage;
@@ -16,6 +15,7 @@ use super::Statement;
 use super::document::{self, EXCLUSIVE_C14N, Reference, SignatureDocument};
 use super::finding::{Finding, Flaw, depend, need, settle, wrong};
 use super::hash_chain::{self, ChainFiles, HashChain};
+use super::known::Known;
 use super::stamp::{self, Stamp};
 use super::walk::Digest;
 use crate::report::Report;
@@ -56,7 +56,12 @@ pub(super) struct Judged {
 }
 
 /// Makes every check that does not depend on what stands around the evidence.
-pub(super) fn judge(evidence: &Evidence<'_>, snapshot: &VerifiedSnapshot, report: &mut Report) -> Judged {
+pub(super) fn judge(
+    evidence: &Evidence<'_>,
+    snapshot: &VerifiedSnapshot,
+    known: &mut Known,
+    report: &mut Report,
+) -> Judged {
     let message = settle(report, "message.parse", parse_message(&evidence.message));
     let document = settle(report, "signature.xml", parse_document(&evidence.signatures));
 
@@ -68,12 +73,13 @@ pub(super) fn judge(evidence: &Evidence<'_>, snapshot: &VerifiedSnapshot, report
     settle(report, "signature.digest.attachment", body_digest(evidence.body.as_ref(), parts));
     settle(report, "signature.signed_properties", signed_properties(document.as_ref(), references.as_ref()));
 
-    let certificate = settle(report, "signature.certificate", certificate(document.as_ref()));
+    let certificate = settle(report, "signature.certificate", certificate(document.as_ref(), known));
     settle(report, "signature.value", value(document.as_ref(), certificate.as_ref()));
     settle(report, "signer.usage", usage(certificate.as_ref()));
-    let path = settle(report, "signer.path", signer_path(document.as_ref(), certificate.as_ref(), snapshot));
+    let path =
+        settle(report, "signer.path", signer_path(document.as_ref(), certificate.as_ref(), snapshot, known));
     let signer = settle(report, "signer.member", signer(certificate.as_ref(), message.as_ref()));
-    settle(report, "ocsp.response", ocsp_response(document.as_ref(), path.as_ref(), snapshot));
+    settle(report, "ocsp.response", ocsp_response(document.as_ref(), path.as_ref(), snapshot, known));
 
     let signing_time = document.as_ref().map(|document| document.signing_time);
     let timestamp = stamp::judge(&evidence.stamp, &evidence.signatures, signing_time, snapshot, report);
@@ -300,11 +306,11 @@ fn compare(found: &Sha512, signed: &[u8], what: &str) -> Finding<()> {
     }
 }
 
-fn certificate(document: Option<&SignatureDocument>) -> Finding<Certificate> {
+fn certificate(document: Option<&SignatureDocument>, known: &mut Known) -> Finding<Certificate> {
     let document = need(document, "signature.xml")?;
-    let certificate = Certificate::from_der(&document.certificate).map_err(wrong)?;
+    let certificate = known.certificate(&document.certificate).map_err(wrong)?;
     let signed = &document.certificate_digest;
-    if signed.method != SHA256 || signed.value != sha256(&document.certificate).as_bytes() {
+    if signed.method != SHA256 || signed.value != certificate.sha256().as_bytes() {
         return Err(wrong("the certificate in KeyInfo is not the one in the signed properties"));
     }
     let words = format!("signed with the certificate of {}", certificate.subject());
@@ -338,23 +344,17 @@ fn signer_path(
     document: Option<&SignatureDocument>,
     certificate: Option<&Certificate>,
     snapshot: &VerifiedSnapshot,
+    known: &mut Known,
 ) -> Finding<VerifiedPath> {
     let document = need(document, "signature.xml")?;
     let certificate = need(certificate, "signature.certificate")?;
-    let issuers: Vec<Certificate> = document
-        .issuers
-        .iter()
-        .map(|der| Certificate::from_der(der))
-        .collect::<Result<_, _>>()
-        .map_err(wrong)?;
+    let issuers = document.issuers.iter().map(|der| known.certificate(der));
+    let issuers: Vec<Certificate> = issuers.collect::<Result<_, _>>().map_err(wrong)?;
     let time = document.signing_time;
-    let path =
-        path::verify(certificate, &issuers, snapshot.trust(), Profile::Signing, time).map_err(|error| {
-            match error {
-                PathError::Profile(_) => Flaw::Missing("not checked: signer.usage failed".to_owned()),
-                other => wrong(other),
-            }
-        })?;
+    let path = known.path(certificate, &issuers, snapshot, time).map_err(|error| match error {
+        PathError::Profile(_) => Flaw::Missing("not checked: signer.usage failed".to_owned()),
+        other => wrong(other),
+    })?;
     let words = format!("issued under the approved CA {} and valid at {time}", path.ca().name);
     Ok((path, words))
 }
@@ -375,11 +375,12 @@ fn ocsp_response(
     document: Option<&SignatureDocument>,
     path: Option<&VerifiedPath>,
     snapshot: &VerifiedSnapshot,
+    known: &mut Known,
 ) -> Finding<()> {
     let document = need(document, "signature.xml")?;
     let path = need(path, "signer.path")?;
     let freshness = snapshot.policy().freshness();
-    let status = ocsp::verify(&document.ocsp, path, freshness, None, document.signing_time).map_err(wrong)?;
+    let status = known.answer(&document.ocsp, path, freshness, document.signing_time).map_err(wrong)?;
     Ok(((), format!("the certificate was good at {}", status.this_update)))
 }
 

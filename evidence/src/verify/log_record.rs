@@ -12,6 +12,7 @@ use kogge_proto::wire::log::{Direction, MessageRecord};
 use super::checks::{self, BodyDigest, Evidence};
 use super::finding::{Finding, Flaw, need, settle, wrong};
 use super::hash_chain::ChainFiles;
+use super::known::Known;
 use super::stamp::{Batch, Stamp};
 use super::{LogRecord, Statement, Verdict};
 use crate::container;
@@ -20,7 +21,12 @@ use crate::report::Report;
 use crate::xades::{self, HashChain};
 
 /// All checks of the record.
-pub(super) fn check(record: &LogRecord<'_>, batch: Option<&Batch>, snapshot: &VerifiedSnapshot) -> Verdict {
+pub(super) fn check(
+    record: &LogRecord<'_>,
+    batch: Option<&Batch>,
+    snapshot: &VerifiedSnapshot,
+    known: &mut Known,
+) -> Verdict {
     let mut report = Report::new();
     let signatures = signatures(record);
     let hash_chain = hash_chain(record.record);
@@ -34,7 +40,7 @@ pub(super) fn check(record: &LogRecord<'_>, batch: Option<&Batch>, snapshot: &Ve
         }),
         stamp: stamp(record, batch),
     };
-    let judged = checks::judge(&evidence, snapshot, &mut report);
+    let judged = checks::judge(&evidence, snapshot, known, &mut report);
     settle(&mut report, "record.fields", fields(record.record, judged.message.as_ref()));
     settle(&mut report, "record.time", time(record.time, &judged.statement, snapshot.policy()));
     Verdict { report, statement: judged.statement }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use kogge_certs::snapshot::{Policy, VerifiedSnapshot};
 use kogge_certs::timestamp::{self, Imprint, VerifiedToken};
 use kogge_proto::digest::{Sha256, sha256};
@@ -10,6 +11,8 @@ use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::log::StampRecord;
 
 use super::finding::{Finding, Flaw, depend, need, settle, wrong};
+use crate::bundle::read::Way;
+use crate::bundle::way;
 use crate::evidence_record::{EvidenceRecord, batch_root};
 use crate::report::Report;
 
@@ -21,9 +24,10 @@ pub(super) enum Stamp<'a> {
     InBatch(&'a Batch, u64),
 }
 
-/// A batch of the log, checked once for all of its records.
-pub(super) struct Batch {
-    stamp: StampRecord,
+/// A batch of the log, or as much of it as a bundle has, checked once for all of its records.
+pub struct Batch {
+    /// Leaves of the whole tree, as a container's evidence record would have them.
+    size: usize,
     leaves: BTreeMap<u64, Sha256>,
     root: Result<Sha256, Flaw>,
     token: Finding<VerifiedToken>,
@@ -53,16 +57,44 @@ impl Batch {
         };
         let token = match &root {
             Ok(root) => verify_token(&stamp.token, *root, snapshot),
-            Err(_) => Err(Flaw::Missing("not checked: timestamp.tree failed or was not checked".to_owned())),
+            Err(_) => Err(Flaw::Missing(NO_ROOT.to_owned())),
         };
-        Self { stamp: stamp.clone(), leaves, root, token }
+        Self { size: stamp.leaves.len(), leaves, root, token }
     }
 
-    /// Whether this is the batch that was read.
-    pub(super) fn is_of(&self, stamp: &StampRecord) -> bool {
-        self.stamp == *stamp
+    /// Follows a bundle's way to its root. `sequences` are those of the records that name it, in their order; `tokens` are what was verified last.
+    pub(super) fn of_way(
+        way: &Way,
+        sequences: &[u64],
+        tokens: &mut Option<KnownToken>,
+        snapshot: &VerifiedSnapshot,
+    ) -> Self {
+        let root = way::lead(way.size, &way.leaves, &way.nodes).map_err(wrong);
+        let token = match &root {
+            Ok(root) => {
+                if !tokens.as_ref().is_some_and(|known| known.token == way.token && known.root == *root) {
+                    let finding = verify_token(&way.token, *root, snapshot);
+                    *tokens = Some(KnownToken { token: way.token.clone(), root: *root, finding });
+                }
+                tokens
+                    .as_ref()
+                    .map_or_else(|| Err(Flaw::Missing(NO_ROOT.to_owned())), |known| known.finding.clone())
+            }
+            Err(_) => Err(Flaw::Missing(NO_ROOT.to_owned())),
+        };
+        let leaves = sequences.iter().copied().zip(way.leaves.iter().map(|leaf| leaf.value)).collect();
+        Self { size: way.size as usize, leaves, root, token }
     }
 }
+
+/// The last token that was verified: the groups of a bundle that follow each other share it.
+pub(super) struct KnownToken {
+    token: Bytes,
+    root: Sha256,
+    finding: Finding<VerifiedToken>,
+}
+
+const NO_ROOT: &str = "not checked: timestamp.tree failed or was not checked";
 
 /// The leaves by the sequence of their records, and the root that follows from them and that the batch names.
 fn read_tree(stamp: &StampRecord) -> Result<(BTreeMap<u64, Sha256>, Sha256), Flaw> {
@@ -91,7 +123,7 @@ fn present<'s, 'a>(stamp: &'s Result<Stamp<'a>, Flaw>) -> Finding<&'s Stamp<'a>>
     let stamp = stamp.as_ref().map_err(Clone::clone)?;
     let words = match stamp {
         Stamp::Record(_) => "there is an evidence record".to_owned(),
-        Stamp::InBatch(batch, _) => format!("stamped in a batch of {}", batch.stamp.leaves.len()),
+        Stamp::InBatch(batch, _) => format!("stamped in a batch of {}", batch.size),
     };
     Ok((stamp, words))
 }
