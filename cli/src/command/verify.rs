@@ -2,6 +2,7 @@
 //! Needs no server and touches no network.
 
 mod container;
+mod html;
 pub(super) mod log;
 pub(super) mod snapshot;
 mod trust;
@@ -10,8 +11,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use kogge_evidence::report::{Outcome, Report};
-use kogge_evidence::verify::Statement;
+use kogge_evidence::verify::{Statement, Verdict};
+use kogge_proto::digest::Sha256;
+use kogge_proto::time::UnixMillis;
+use kogge_security_server::clock;
 use serde_json::{Value, json};
 
 use self::log::LogVerdict;
@@ -26,6 +31,7 @@ Examples:
   kogge verify request.asice response.asice --anchor anchor.toml
   kogge verify /var/lib/kogge/log --anchor anchor.toml --snapshot snapshot --json
   kogge verify from-xroad.asice --globalconf verificationconf
+  kogge verify request.asice --anchor anchor.toml --html report.html
 
 Exit codes: 0 all good, 1 something failed or could not be decided, 2 something cannot be read.
 Without --snapshot, the newest registry snapshot is taken that lies beside a PATH or the anchor (as `snapshot` or \
@@ -34,10 +40,10 @@ With --globalconf, the containers are X-Road's. The directory (what X-Road calls
 /etc/xroad/globalconf) is taken as given: no signature over it is checked, so know where it comes from.")]
 pub(crate) struct Args {
     /// Container files (*.asice) and directories of message logs
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required_unless_present = "schema")]
     paths: Vec<PathBuf>,
     /// The configuration anchor of the instance, from a source that you trust
-    #[arg(long, value_name = "FILE", required_unless_present = "globalconf")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["globalconf", "schema"])]
     anchor: Option<PathBuf>,
     /// The registry snapshot to check against (a security server keeps one as DATA_DIR/snapshot)
     #[arg(long, value_name = "FILE")]
@@ -48,6 +54,12 @@ pub(crate) struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Write the report also to FILE, as one page that can be printed and needs nothing else
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Print the JSON Schema of what --json prints, and do nothing else
+    #[arg(long, exclusive = true)]
+    schema: bool,
     /// For message logs: show every check of every record, not only what is not good
     #[arg(long)]
     verbose: bool,
@@ -55,13 +67,17 @@ pub(crate) struct Args {
 
 /// What became of one path.
 enum Finding {
-    Container(kogge_evidence::verify::Verdict),
+    Container(Sha256, Box<Verdict>),
     Log(LogVerdict),
     Unreadable(anyhow::Error),
 }
 
 /// Carries it out.
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    if args.schema {
+        out.write_all(SCHEMA.as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let trust = Trust::load(args).or_unusable()?;
     if !args.json {
         trust.describe().iter().for_each(|line| eprintln!("{line}"));
@@ -74,8 +90,15 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure>
         }
         all.push((path, finding));
     }
-    if args.json {
-        output::json(out, &as_json(&trust, &all))?;
+    if args.json || args.html.is_some() {
+        let report = as_json(&trust, &all, clock::now());
+        if args.json {
+            output::json(out, &report)?;
+        }
+        if let Some(path) = &args.html {
+            let written = std::fs::write(path, html::page(&report));
+            written.with_context(|| format!("cannot write {}", path.display())).or_unusable()?;
+        }
     }
     Ok(code(&all).into())
 }
@@ -88,7 +111,8 @@ fn examine(path: &Path, trust: &Trust, verbose: bool) -> Finding {
         Trust::GlobalConf(..) if path.is_dir() => {
             Err(anyhow::anyhow!("is a directory: message logs are checked against an --anchor"))
         }
-        Trust::Snapshot(..) | Trust::GlobalConf(..) => container::verify(path, trust).map(Finding::Container),
+        Trust::Snapshot(..) | Trust::GlobalConf(..) => container::verify(path, trust)
+            .map(|(sha256, verdict)| Finding::Container(sha256, Box::new(verdict))),
     };
     finding.unwrap_or_else(Finding::Unreadable)
 }
@@ -107,7 +131,7 @@ fn code(all: &[(&PathBuf, Finding)]) -> u8 {
 impl Finding {
     fn passed(&self) -> bool {
         match self {
-            Self::Container(verdict) => verdict.report.passed(),
+            Self::Container(_, verdict) => verdict.report.passed(),
             Self::Log(verdict) => verdict.passed(),
             Self::Unreadable(_) => false,
         }
@@ -117,9 +141,10 @@ impl Finding {
 fn print(out: &mut dyn Write, path: &Path, finding: &Finding) -> Result<(), Failure> {
     let path = output::line(&path.display().to_string());
     match finding {
-        Finding::Container(verdict) => {
+        Finding::Container(sha256, verdict) => {
             writeln!(out, "{path}: {}", word(&verdict.report))?;
             writeln!(out, "{}", statement_text(&verdict.statement))?;
+            writeln!(out, "        SHA-256 of the file {sha256}")?;
             write!(out, "{}", verdict.report)?;
         }
         Finding::Log(verdict) => log::print(out, &path, verdict)?,
@@ -156,27 +181,46 @@ fn statement_text(statement: &Statement) -> String {
     )
 }
 
-fn as_json(trust: &Trust, all: &[(&PathBuf, Finding)]) -> Value {
+fn as_json(trust: &Trust, all: &[(&PathBuf, Finding)], now: UnixMillis) -> Value {
     let results: Vec<Value> = all.iter().map(|(path, finding)| finding_json(path, finding)).collect();
     let (kind, described) = trust.as_json();
-    json!({ "passed": code(all) == 0, kind: described, "results": results })
+    json!({
+        "passed": code(all) == 0,
+        "program": { "name": "kogge", "version": env!("CARGO_PKG_VERSION") },
+        "time": now.to_string(),
+        kind: described,
+        "results": results,
+    })
 }
 
 fn finding_json(path: &Path, finding: &Finding) -> Value {
     let path = path.display().to_string();
     match finding {
-        Finding::Container(verdict) => json!({
+        Finding::Container(sha256, verdict) => json!({
             "path": path,
             "kind": "container",
+            "sha256": sha256.to_string(),
             "passed": verdict.report.passed(),
             "statement": statement_json(&verdict.statement),
-            "checks": verdict.report.checks,
+            "checks": checks_json(&verdict.report),
         }),
         Finding::Log(verdict) => log::as_json(&path, verdict),
         Finding::Unreadable(error) => {
             json!({"path": path, "kind": "unreadable", "passed": false, "error": format!("{error:#}")})
         }
     }
+}
+
+/// The checks; where a container has several signatures, each with the file that it is about.
+fn checks_json(report: &Report) -> Vec<Value> {
+    let with_file = |(file, check): (Option<&str>, _)| {
+        let mut value = json!(check);
+        if let (Some(file), Some(object)) = (file, value.as_object_mut()) {
+            object.insert("file".to_owned(), file.into());
+        }
+        value
+    };
+    report.with_files().map(with_file).collect()
 }
 
 fn statement_json(statement: &Statement) -> Value {
@@ -190,6 +234,9 @@ fn statement_json(statement: &Statement) -> Value {
         "timestamp": statement.timestamp.map(|time| time.to_string()),
     })
 }
+
+/// What `--json` prints, for programs.
+const SCHEMA: &str = include_str!("../../../docs/verify-report.schema.json");
 
 /// Whether the report is good, bad, or neither.
 fn outcome(report: &Report) -> Outcome {

@@ -18,6 +18,8 @@ mod usage;
 #[cfg(test)]
 mod verify;
 #[cfg(test)]
+mod verify_report;
+#[cfg(test)]
 mod verify_xroad;
 #[cfg(test)]
 mod world;

@@ -166,7 +166,7 @@ fn gather(told: Receiver<RecordVerdict>, verbose: bool, mut each: impl FnMut(&Re
         match found {
             Outcome::Passed => gathered.counts.passed += 1,
             Outcome::Failed => gathered.counts.failed += 1,
-            Outcome::Indeterminate => gathered.counts.undecided += 1,
+            Outcome::Indeterminate | Outcome::NotApplicable => gathered.counts.undecided += 1,
         }
         if verbose || found != Outcome::Passed {
             gathered.records.push(record);

@@ -5,8 +5,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use kogge_certs::anchor::Anchor;
 use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_evidence::globalconf::{GlobalConf, SHARED_PARAMS_BYTES_MAX};
+use kogge_proto::digest::{Sha256, sha256};
 use serde_json::{Value, json};
 
 use super::{Args, snapshot};
@@ -14,11 +16,21 @@ use crate::output;
 
 /// What the user trusts.
 pub(super) enum Trust {
-    /// A snapshot, and the file that it was read from.
-    Snapshot(PathBuf, Box<VerifiedSnapshot>),
-    /// A configuration directory.
-    GlobalConf(PathBuf, GlobalConf),
+    /// A snapshot, and where it comes from.
+    Snapshot(SnapshotSource, Box<VerifiedSnapshot>),
+    /// A configuration directory, with the SHA-256 of each of its documents that was read.
+    GlobalConf(PathBuf, Documents, GlobalConf),
 }
+
+/// The files of a snapshot's trust.
+pub(super) struct SnapshotSource {
+    path: PathBuf,
+    anchor_path: PathBuf,
+    anchor: Anchor,
+}
+
+/// Paths within a configuration directory, with digests.
+type Documents = Vec<(String, Sha256)>;
 
 impl Trust {
     /// Reads what the arguments name.
@@ -27,16 +39,17 @@ impl Trust {
     /// It cannot be read, or the anchor does not vouch for it.
     pub(super) fn load(args: &Args) -> anyhow::Result<Self> {
         if let Some(directory) = &args.globalconf {
-            let conf = load_globalconf(directory)
+            let (documents, conf) = load_globalconf(directory)
                 .with_context(|| format!("cannot use the configuration directory {}", directory.display()))?;
-            return Ok(Self::GlobalConf(directory.clone(), conf));
+            return Ok(Self::GlobalConf(directory.clone(), documents, conf));
         }
         let Some(anchor_path) = &args.anchor else { bail!("name an --anchor or a --globalconf") };
         let anchor = snapshot::load_anchor(anchor_path)?;
-        let (source, snapshot) = match &args.snapshot {
+        let (path, snapshot) = match &args.snapshot {
             Some(path) => (path.clone(), snapshot::load(path, &anchor)?),
             None => snapshot::find(&args.paths, anchor_path, &anchor)?,
         };
+        let source = SnapshotSource { path, anchor_path: anchor_path.clone(), anchor };
         Ok(Self::Snapshot(source, Box::new(snapshot)))
     }
 
@@ -49,9 +62,9 @@ impl Trust {
                 output::line(snapshot.instance()),
                 snapshot.environment(),
                 snapshot.issued(),
-                source.display()
+                source.path.display()
             )],
-            Self::GlobalConf(directory, conf) => {
+            Self::GlobalConf(directory, _, conf) => {
                 let instances: Vec<String> = conf.instances().map(output::line).collect();
                 let mut lines = vec![format!(
                     "checking against the X-Road configuration directory {} of instance {} (instances: {}), which is taken as given",
@@ -71,20 +84,34 @@ impl Trust {
     pub(super) fn as_json(&self) -> (&'static str, Value) {
         match self {
             Self::Snapshot(source, snapshot) => {
+                let keys = source.anchor.root_keys();
+                let root_keys: Vec<String> = keys.iter().map(|key| sha256(key.spki()).to_string()).collect();
                 let value = json!({
-                    "path": source.display().to_string(),
+                    "path": source.path.display().to_string(),
+                    "sha256": sha256(snapshot.bytes()).to_string(),
                     "instance": snapshot.instance(),
+                    "environment": snapshot.environment().to_string(),
                     "version": snapshot.version(),
                     "issued": snapshot.issued().to_string(),
+                    "expires": snapshot.expires().to_string(),
+                    "anchor": {
+                        "path": source.anchor_path.display().to_string(),
+                        "root_keys_sha256": root_keys,
+                        "root_threshold": source.anchor.root_threshold(),
+                    },
                 });
                 ("snapshot", value)
             }
-            Self::GlobalConf(directory, conf) => {
+            Self::GlobalConf(directory, documents, conf) => {
                 let value = json!({
                     "path": directory.display().to_string(),
                     "instance": conf.instance(),
                     "instances": conf.instances().collect::<Vec<_>>(),
                     "passed_over": conf.passed_over(),
+                    "documents": documents
+                        .iter()
+                        .map(|(path, sha256)| json!({ "path": path, "sha256": sha256.to_string() }))
+                        .collect::<Vec<_>>(),
                 });
                 ("globalconf", value)
             }
@@ -93,21 +120,26 @@ impl Trust {
 }
 
 /// `instance-identifier`, and the `shared-params.xml` of each directory beside it.
-fn load_globalconf(directory: &Path) -> anyhow::Result<GlobalConf> {
+fn load_globalconf(directory: &Path) -> anyhow::Result<(Documents, GlobalConf)> {
     let instance = read(&directory.join("instance-identifier"), IDENTIFIER_BYTES_MAX)?;
     let instance = String::from_utf8(instance).context("instance-identifier is not UTF-8")?;
-    let mut documents = Vec::new();
+    let (mut documents, mut contents) = (Documents::new(), Vec::new());
     for entry in std::fs::read_dir(directory).context("cannot be listed")? {
-        let path = entry.context("cannot be listed")?.path().join("shared-params.xml");
+        let entry = entry.context("cannot be listed")?;
+        let path = entry.path().join("shared-params.xml");
         if !path.exists() {
             continue;
         }
         if documents.len() >= INSTANCES_MAX {
             bail!("it has more than {INSTANCES_MAX} instances");
         }
-        documents.push(read(&path, SHARED_PARAMS_BYTES_MAX)?);
+        let content = read(&path, SHARED_PARAMS_BYTES_MAX)?;
+        let name = format!("{}/shared-params.xml", entry.file_name().to_string_lossy());
+        documents.push((name, sha256(&content)));
+        contents.push(content);
     }
-    Ok(GlobalConf::read(&instance, documents)?)
+    documents.sort();
+    Ok((documents, GlobalConf::read(&instance, contents)?))
 }
 
 fn read(path: &Path, bytes_max: usize) -> anyhow::Result<Vec<u8>> {
