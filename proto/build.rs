@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ".kogge.log.v1.Body.inline",
             ".kogge.log.v1.StoredMessage.message",
             ".kogge.log.v1.StoredBody.inline",
+            ".kogge.log.v1.SealedBody.ciphertext",
             ".kogge.evidence.v1.Material",
             ".kogge.bundle.v1",
         ])

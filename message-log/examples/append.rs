@@ -140,6 +140,7 @@ fn log(dir: &Path, records: u32) -> Duration {
         segment_bytes: 64 * 1024 * 1024,
         index_cache_bytes: 8 * 1024 * 1024,
         replay_window: Duration::from_secs(3600),
+        log_key: None,
         clock: || UnixMillis(1_800_000_000_000),
     };
     let (log, _) = MessageLog::open(dir, options).unwrap();

@@ -48,6 +48,7 @@ fn options() -> Options {
         segment_bytes: 64 * 1024 * 1024,
         index_cache_bytes: CACHE_BYTES,
         replay_window: Duration::from_secs(600),
+        log_key: None,
         clock: || UnixMillis(CLOCK.load(Ordering::Relaxed)),
     }
 }

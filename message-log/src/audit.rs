@@ -10,13 +10,18 @@ use kogge_proto::digest::{Sha512, Sha512Hasher, sha512};
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::evidence::Material;
 use kogge_proto::wire::log::body::Place;
-use kogge_proto::wire::log::{Body, MessageRecord, StampRecord};
+use kogge_proto::wire::log::not_kept::Why;
+use kogge_proto::wire::log::{
+    Body, EntryPlace, Erasure, ErasureStatement, MessageRecord, NotKept, Span, StampRecord,
+};
+use prost::Message;
 
 use crate::entry::Kind;
+use crate::erasing::are_spans;
 use crate::layout::{Layout, parse_body_name, segment_name};
 use crate::scan::{Item, Scan, Step};
 use crate::stamps::{Covered, StampFinder};
-use crate::{Damage, Found, LogError, Reader};
+use crate::{Damage, ErasedRecords, Found, LogError, Reader};
 
 /// An audit that found this many damages reads no further.
 pub(crate) const DAMAGES_MAX: usize = 1000;
@@ -50,6 +55,10 @@ impl Reader {
     fn audit_to(&self, depth: Depth, each: &mut dyn FnMut(Found)) -> Result<Vec<Damage>, LogError> {
         let layout = &self.layout;
         let numbers = layout.segment_numbers().map_err(LogError::io("list", &layout.segments()))?;
+        let erased = match depth {
+            Depth::Bodies => ErasedRecords::of(&self.erasures()?),
+            Depth::Records => ErasedRecords::default(),
+        };
         let mut damages = Vec::new();
         let mut expected = 1;
         let mut other_kinds = Vec::new();
@@ -67,10 +76,13 @@ impl Reader {
                 Depth::Records => None,
             };
             let mut audit = Audit {
+                reader: self,
                 layout,
                 stamps,
                 other_kinds,
                 covered,
+                last_erasure: if number == 1 { Newest::Known(None) } else { Newest::Unknown },
+                erased: &erased,
                 last_root: if number == 1 { Root::Known(Vec::new()) } else { Root::Unknown },
                 damages,
             };
@@ -95,6 +107,7 @@ enum Depth {
 
 /// An audit of segments that follow each other.
 struct Audit<'a> {
+    reader: &'a Reader,
     layout: &'a Layout,
     /// Finds the stamp of each record, if that is wanted; then body files are compared too.
     stamps: Option<StampFinder>,
@@ -102,7 +115,17 @@ struct Audit<'a> {
     other_kinds: Vec<u64>,
     covered: Covered,
     last_root: Root,
+    last_erasure: Newest,
+    /// All of them: what they are about need not be there.
+    erased: &'a ErasedRecords,
     damages: Vec<Damage>,
+}
+
+/// The newest erasure that was read.
+enum Newest {
+    Known(Option<EntryPlace>),
+    /// Erasures may have been lost.
+    Unknown,
 }
 
 /// The root that the next stamp must build on.
@@ -132,28 +155,46 @@ impl Audit<'_> {
     fn lose(&mut self, damage: Damage) {
         self.damages.push(damage);
         self.last_root = Root::Unknown;
+        self.last_erasure = Newest::Unknown;
     }
 
     fn check(&mut self, item: Item, each: &mut dyn FnMut(Found)) -> Result<(), LogError> {
         let Item { segment, offset, entry, .. } = item;
         let sequence = entry.sequence;
         match entry.kind {
-            Kind::Message(record) => {
+            Kind::Message(mut record) => {
                 let stamp = match &mut self.stamps {
                     Some(stamps) => stamps.find(sequence)?,
                     None => None,
                 };
+                let encrypted = entry.sealed.is_some();
                 if self.stamps.is_some() {
+                    self.reader.unseal(&mut record, (segment, sequence), entry.sealed)?;
+                    if self.erased.contains(sequence) {
+                        self.mark_erased(&mut record, segment, offset);
+                    }
                     self.check_body(&record, segment, offset)?;
                 }
                 let (time, material) = (UnixMillis(entry.time_ms), Material { items: entry.material });
-                each(Found { sequence, time, record: *record, material, stamp });
+                each(Found { sequence, time, record: *record, encrypted, material, stamp });
             }
             Kind::Stamp(stamp) => {
                 self.check_stamp(&stamp, sequence, segment, offset);
                 self.other_kinds.push(sequence);
             }
-            Kind::SegmentStart(_) | Kind::Material(_) | Kind::Name(_) => self.other_kinds.push(sequence),
+            Kind::Erasure(erasure) => {
+                self.check_erasure(&erasure, sequence, segment, offset)?;
+                self.last_erasure = Newest::Known(Some(EntryPlace { segment, offset }));
+                self.other_kinds.push(sequence);
+            }
+            Kind::SegmentStart(start) => {
+                self.check_last_erasure(start.last_erasure, segment, offset);
+                self.last_erasure = Newest::Known(start.last_erasure);
+                self.other_kinds.push(sequence);
+            }
+            Kind::Material(_) | Kind::Name(_) => {
+                self.other_kinds.push(sequence);
+            }
         }
         Ok(())
     }
@@ -166,8 +207,10 @@ impl Audit<'_> {
                 Ok((length, digest)) => compare(body, length, digest),
                 Err(reason) => Some(reason),
             },
-            // Nothing to compare: whether the digest is the signed one shows with the signature.
-            Some(Place::NotKept(_)) => None,
+            // Nothing else to compare: whether the digest is the signed one shows with the signature.
+            Some(Place::NotKept(absent)) => {
+                (absent.why() == Why::Damaged).then_some("the encrypted body is not the one that was written")
+            }
             None => Some("the record does not say where its body is"),
         };
         if let Some(reason) = wrong {
@@ -213,6 +256,64 @@ impl Audit<'_> {
             self.report("log.stamp", segment, offset, reason);
         }
         self.last_root = Root::Known(stamp.root.clone());
+    }
+
+    /// What an erasure says of the log must be so: records that were there, and are not to be read any more.
+    fn check_erasure(
+        &mut self,
+        erasure: &Erasure,
+        sequence: u64,
+        segment: u64,
+        offset: u64,
+    ) -> Result<(), LogError> {
+        self.check_last_erasure(erasure.previous, segment, offset);
+        let records = match ErasureStatement::decode(erasure.statement.as_slice()) {
+            Ok(statement) => statement.records,
+            Err(_) => {
+                self.report("log.erasure", segment, offset, "the statement is malformed".to_owned());
+                return Ok(());
+            }
+        };
+        if let Err(reason) = are_spans(&records, sequence) {
+            self.report("log.erasure", segment, offset, reason.to_owned());
+        }
+        let Some(keys) = self.reader.keys() else { return Ok(()) };
+        for Span { first, last } in records {
+            if keys.holds_any(first, last)? {
+                let reason = format!(
+                    "the keys of the records from {first} to {last} are still there: the server destroys them when it next starts"
+                );
+                self.report("log.erasure", segment, offset, reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// An erased body need not be there, and must not.
+    fn mark_erased(&mut self, record: &mut MessageRecord, segment: u64, offset: u64) {
+        let Some(body) = &mut record.body else { return };
+        let is_gone = match &body.place {
+            Some(Place::NotKept(absent)) => absent.why() == Why::Sealed,
+            Some(Place::File(name)) => !self.layout.body(name).exists(),
+            Some(Place::Inline(_)) | None => return,
+        };
+        if is_gone {
+            body.place = Some(Place::NotKept(NotKept { why: Why::Erased.into() }));
+        } else if matches!(body.place, Some(Place::File(_))) {
+            self.report(
+                "log.erasure",
+                segment,
+                offset,
+                "the file of the erased body is still there".to_owned(),
+            );
+        }
+    }
+
+    fn check_last_erasure(&mut self, named: Option<EntryPlace>, segment: u64, offset: u64) {
+        if matches!(self.last_erasure, Newest::Known(known) if known != named) {
+            let reason = "it does not name the erasure before it".to_owned();
+            self.report("log.erasure", segment, offset, reason);
+        }
     }
 
     fn report(&mut self, check: &'static str, segment: u64, offset: u64, reason: String) {

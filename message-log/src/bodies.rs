@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use kogge_proto::wire::log::Span;
+
 use crate::job::Job;
 use crate::layout::{Layout, parse_body_name};
 use crate::queue::{Queue, Taken};
@@ -72,6 +74,20 @@ pub(crate) fn remove_unrecorded(layout: &Layout, last_sequence: u64) -> Result<(
         let entry = entry.map_err(LogError::io("list", &bodies))?;
         let sequence = entry.file_name().to_str().and_then(parse_body_name);
         if sequence.is_some_and(|sequence| sequence > last_sequence) {
+            std::fs::remove_file(entry.path()).map_err(LogError::io("remove", &entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the files of bodies that were erased.
+pub(crate) fn remove_erased(layout: &Layout, records: &[Span]) -> Result<(), LogError> {
+    let bodies = layout.bodies();
+    for entry in std::fs::read_dir(&bodies).map_err(LogError::io("list", &bodies))? {
+        let entry = entry.map_err(LogError::io("list", &bodies))?;
+        let sequence = entry.file_name().to_str().and_then(parse_body_name);
+        let is_erased = |sequence| records.iter().any(|span| (span.first..=span.last).contains(&sequence));
+        if sequence.is_some_and(is_erased) {
             std::fs::remove_file(entry.path()).map_err(LogError::io("remove", &entry.path()))?;
         }
     }

@@ -1,9 +1,11 @@
 //! A group in the making: which records fit, and their frames.
 
+use std::mem::take;
+
 use kogge_proto::digest::Sha256;
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::log::entry::Kind;
-use kogge_proto::wire::log::{Entry, MaterialItem, Name};
+use kogge_proto::wire::log::{Entry, EntryPlace, Erasure, MaterialItem, Name};
 use prost::Message;
 
 use crate::bodies::Moved;
@@ -12,9 +14,9 @@ use crate::index::{Keys, Note, Noted};
 use crate::interned::{Interned, NamePlace};
 use crate::job::Told;
 use crate::layout::{Layout, body_name};
-use crate::prepared::{Prepared, PreparedStamp, material_in, name_in};
+use crate::prepared::{Prepared, PreparedStamp, ToSeal, material_in, name_in};
 use crate::segment::Segment;
-use crate::stored::message_kind;
+use crate::stored::{Sealed, message_kind};
 use crate::window::RequestKey;
 use crate::{Acknowledge, AppendError, Durability, Incarnation, Receipt};
 
@@ -22,6 +24,7 @@ use crate::{Acknowledge, AppendError, Durability, Incarnation, Receipt};
 pub(crate) enum Effect {
     Message(Option<RequestKey>),
     Stamp { leaves: Vec<u64>, root: Option<Sha256> },
+    Erasure(EntryPlace),
 }
 
 /// A record that is not durable yet, and who waits for it.
@@ -59,6 +62,8 @@ pub(crate) struct Draft {
     /// What the frames add to what the segment holds.
     pub(crate) interned: Interned,
     pub(crate) moved: Vec<Moved>,
+    /// Space for one encrypted body.
+    sealed: Vec<u8>,
     pub(crate) waiting: Vec<Waiting>,
     /// What the index keeps of the entries; offsets count from the segment's beginning.
     pub(crate) notes: Vec<Note>,
@@ -103,12 +108,22 @@ impl Draft {
         if let Some(spooled) = &prepared.spooled {
             self.moved.push(Moved::rename(layout, &spooled.path, &body_name(self.chain.next()))?);
         }
-        let Prepared { fixed, ids: [message_id, request_id], key, durability, .. } = prepared;
+        let mut sealed = take(&mut self.sealed);
+        sealed.clear();
+        if let Some(ToSeal { body, sha512 }) = &prepared.to_seal {
+            let keys = segment.keys.as_ref();
+            let keys = keys.ok_or_else(|| AppendError::Suspect("the segment has no keys".to_owned()))?;
+            keys.seal(self.chain.next(), sha512, body, &mut sealed)?;
+        }
+        let Prepared { fixed, to_seal, ids: [message_id, request_id], key, durability, .. } = prepared;
         let [client, service, _] = names.map(|name| name.fingerprint);
         let keys = Keys { message_id, request_id, client, service };
         self.push(segment, time, Noted::Message(keys, key), |out| {
-            message_kind(out, &fixed, &names.map(|name| name.offset), &material);
+            let ciphertext = sealed.as_slice();
+            let sealed = to_seal.as_ref().map(|ToSeal { sha512, .. }| Sealed { sha512, ciphertext });
+            message_kind(out, &fixed, sealed, &names.map(|name| name.offset), &material);
         });
+        self.sealed = sealed;
         Ok(self.newest(Effect::Message(key), time, durability))
     }
 
@@ -149,6 +164,13 @@ impl Draft {
         let PreparedStamp { stored, effect, noted, .. } = stamp;
         self.push_kind(segment, time, noted, Kind::Stamp(stored));
         self.newest(effect, time, Durability::Now)
+    }
+
+    /// Adds an erasure. [`Self::wait`] must follow.
+    pub(crate) fn add_erasure(&mut self, erasure: Erasure, segment: &Segment, time: UnixMillis) -> Waiting {
+        let offset = self.push_kind(segment, time, Noted::Other, Kind::Erasure(erasure));
+        let place = EntryPlace { segment: segment.number, offset };
+        self.newest(Effect::Erasure(place), time, Durability::Now)
     }
 
     /// Takes note of who waits for the record that was added last.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use kogge_proto::digest::Sha256;
-use kogge_proto::wire::log::{MaterialItem, MessageRecord, SegmentStart, StampRecord};
+use kogge_proto::wire::log::{Erasure, MaterialItem, MessageRecord, SegmentStart, StampRecord};
 
 /// An entry of the log.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +14,8 @@ pub(crate) struct Entry {
     /// Newest entry that was known to be synced when this one was written.
     pub(crate) durable_sequence: u64,
     pub(crate) kind: Kind,
+    /// The encrypted body of a message that has one.
+    pub(crate) sealed: Option<Bytes>,
     /// The certificates and OCSP responses that a message refers to, each once.
     pub(crate) material: Vec<Bytes>,
 }
@@ -26,4 +28,5 @@ pub(crate) enum Kind {
     Name(String),
     Message(Box<MessageRecord>),
     Stamp(StampRecord),
+    Erasure(Box<Erasure>),
 }

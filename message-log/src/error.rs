@@ -30,6 +30,14 @@ pub enum LogError {
     /// An entry that was acknowledged is damaged or missing; nothing is repaired silently.
     #[error("{}", .0)]
     Damaged(Damage),
+    /// The keys of a segment's bodies cannot be had. Without the file the segment is read as one whose keys were destroyed.
+    #[error("cannot use the keys in {path}: {reason}; restore the file, or give the log key under which it was made", path = .path.display())]
+    Keys {
+        /// The key file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// `reindex` could not write the new index; the segments are untouched.
     #[error("cannot rebuild the index of the message log: {0}")]
     Index(String),

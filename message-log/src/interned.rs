@@ -57,7 +57,7 @@ impl Interned {
             Kind::SegmentStart(_) => *self = Self::default(),
             Kind::Name(text) => self.add_name(text, NamePlace::new(text, offset)),
             Kind::Material(item) => self.add_material(sha256(&item.der), offset),
-            Kind::Message(_) | Kind::Stamp(_) => {}
+            Kind::Message(_) | Kind::Stamp(_) | Kind::Erasure(_) => {}
         }
     }
 

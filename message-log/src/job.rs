@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use kogge_proto::wire::log::StampRecord;
+use kogge_proto::wire::log::{Erasure, StampRecord};
 use prost::Message;
 
 use crate::prepared::{Prepared, Spooled};
@@ -18,6 +18,7 @@ pub(crate) struct Job {
 pub(crate) enum Work {
     Message(Box<Prepared>),
     Stamp(Box<StampRecord>),
+    Erasure(Box<Erasure>),
 }
 
 impl Job {
@@ -25,7 +26,7 @@ impl Job {
     pub(crate) fn spooled(&self) -> Option<&Spooled> {
         match &self.work {
             Work::Message(prepared) => prepared.spooled.as_ref(),
-            Work::Stamp(_) => None,
+            Work::Stamp(_) | Work::Erasure(_) => None,
         }
     }
 
@@ -34,6 +35,7 @@ impl Job {
         let bytes = match &self.work {
             Work::Message(prepared) => prepared.memory(),
             Work::Stamp(stamp) => stamp.encoded_len(),
+            Work::Erasure(erasure) => erasure.encoded_len(),
         };
         let Err((refused, job)) = queue.push(self, bytes) else { return true };
         job.refuse(match refused {

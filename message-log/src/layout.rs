@@ -36,6 +36,30 @@ impl Layout {
         self.root.join("bodies")
     }
 
+    /// Keys of bodies: to be kept apart from backups of everything else.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
+    /// The keys of a segment.
+    pub(crate) fn keys_of(&self, segment: u64) -> PathBuf {
+        self.keys().join(format!("{segment:010}"))
+    }
+
+    /// Numbers of the segments that have keys, ascending.
+    pub(crate) fn key_files(&self) -> io::Result<Vec<u64>> {
+        let mut numbers = Vec::new();
+        for entry in std::fs::read_dir(self.keys())? {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| Some((name, name.parse::<u64>().ok()?)));
+            numbers.extend(
+                number.filter(|(name, number)| format!("{number:010}") == *name).map(|(_, number)| number),
+            );
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
     pub(crate) fn spool(&self) -> PathBuf {
         self.root.join("spool")
     }

@@ -2,7 +2,7 @@
 //!
 //! A log is a directory: `segments/NNNNNNNNNN.log` (append-only, with space reserved ahead), `bodies/` (large bodies, one file each),
 //! `spool/` (bodies on their way in; emptied when the log opens), `index/` (sled; rebuilt whenever it is missing, damaged or disagrees),
-//! `acknowledged` (a note of an entry that was), `lock`. The format of a segment is in `proto/schema/log.proto`.
+//! `keys/` (keys of bodies, one file for each segment; to be backed up apart from everything else), `acknowledged` (a note of an entry that was), `lock`. The format of a segment is in `proto/schema/log.proto`.
 //!
 //! Whoever appends writes, if nobody else does just then; one thread syncs, and does all that takes longer than a write.
 //!
@@ -24,6 +24,7 @@ mod detached;
 mod disk;
 mod draft;
 mod entry;
+mod erasing;
 mod error;
 mod failing;
 mod frame;
@@ -31,6 +32,7 @@ mod incarnation;
 mod index;
 mod interned;
 mod job;
+mod keys;
 mod layout;
 mod live;
 mod log;
@@ -69,14 +71,17 @@ mod faults;
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kogge_proto::id::SecurityServerId;
 use kogge_proto::time::UnixMillis;
 
 pub use detached::{Detached, DetachedError, Origin};
+pub use erasing::{EraseError, ErasedRecords, FoundErasure, NewErasure, erasure_bytes};
 pub use error::{AppendError, Damage, LogError};
 pub use incarnation::Incarnation;
+pub use keys::{LOG_KEY_BYTES, LogKey, LogKeyError, SoftLogKey};
 pub use log::{MessageLog, SyncNow};
 pub use message::{
     Acknowledge, Durability, Filter, Found, NewBody, NewBodyPlace, NewMessage, Receipt, State,
@@ -99,6 +104,8 @@ pub struct Options {
     /// For how long request ids of provider-side requests are remembered, so that a replay is refused. Requests whose
     /// signing time is older must be refused by the caller.
     pub replay_window: Duration,
+    /// The key under which the keys of bodies are kept. Without one, bodies are stored as they are.
+    pub log_key: Option<Arc<dyn LogKey>>,
     /// The clock; an argument, so that tests own the time.
     pub clock: fn() -> UnixMillis,
 }

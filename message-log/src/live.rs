@@ -1,10 +1,13 @@
 //! What the writer, the indexer and the callers of one open log share. Each lock is held for a few instructions only, never
 //! while a file is touched.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kogge_proto::wire::log::EntryPlace;
 
 use crate::State;
 use crate::index::LogIndex;
+use crate::keys::LogKeys;
 use crate::unstamped::Unstamped;
 use crate::window::ReplayWindow;
 
@@ -40,10 +43,16 @@ impl Durable {
 /// The state of an open log.
 pub(crate) struct Live {
     pub(crate) state: Mutex<State>,
-    pub(crate) durable: std::sync::Arc<Durable>,
+    pub(crate) durable: Arc<Durable>,
     pub(crate) window: Mutex<ReplayWindow>,
     pub(crate) unstamped: Mutex<Unstamped>,
     pub(crate) index: LogIndex,
+    /// The newest durable erasure.
+    pub(crate) last_erasure: Mutex<Option<EntryPlace>>,
+    /// Text form of the server whose log it is.
+    pub(crate) server: String,
+    /// `None` if bodies are stored as they are.
+    pub(crate) keys: Option<Arc<LogKeys>>,
 }
 
 /// Locks; a thread that panicked while it held the lock left nothing half-done, since every change is one assignment or one call.

@@ -8,12 +8,14 @@ use std::thread::{self, JoinHandle};
 use kogge_durable::DirLock;
 use kogge_proto::digest::Sha256;
 use kogge_proto::time::UnixMillis;
-use kogge_proto::wire::log::StampRecord;
+use kogge_proto::wire::log::{Erasure, StampRecord};
 
 use crate::bodies;
 use crate::disk::{Disk, RealDisk};
+use crate::erasing::carry_out_all;
 use crate::index::{Indexer, LogIndex};
 use crate::job::{Job, Told, Work};
+use crate::keys::LogKeys;
 use crate::layout::Layout;
 use crate::live::{Durable, Live, Mark, locked};
 use crate::prepared::Prepared;
@@ -55,9 +57,19 @@ impl MessageLog {
         for part in [layout.segments(), layout.bodies(), layout.spool()] {
             kogge_durable::create_dir(&part, true)?;
         }
-        let recovered = recover(&layout, &options, disk.as_ref())?;
+        let keys = match &options.log_key {
+            Some(key) => {
+                kogge_durable::create_dir(&layout.keys(), true)?;
+                Some(Arc::new(LogKeys::new(layout.clone(), key.clone())))
+            }
+            None => None,
+        };
+        let recovered = recover(&layout, &options, keys.as_deref(), disk.as_ref())?;
+        if let Some(keys) = &keys {
+            carry_out_all(&layout, keys, recovered.last_erasure)?;
+        }
         let report = recovered.report.clone();
-        let inner = Inner::start(layout, options, disk, recovered, lock)?;
+        let inner = Inner::start(layout, options, disk, (recovered, keys), lock)?;
         Ok((Self { inner: Arc::new(inner) }, report))
     }
 
@@ -82,7 +94,7 @@ impl MessageLog {
         durability: Durability,
         acknowledge: Acknowledge,
     ) -> Option<SyncNow> {
-        match Prepared::new(message, durability) {
+        match Prepared::new(message, durability, self.inner.live.keys.as_deref()) {
             Ok(prepared) => self.inner.send(Job { work: Work::Message(Box::new(prepared)), acknowledge }),
             Err(error) => {
                 Told { acknowledge, outcome: Err(error) }.call();
@@ -94,6 +106,15 @@ impl MessageLog {
     /// Hands a timestamp batch to the writer. It must build on [`MessageLog::last_root`] and cover only records that wait for a stamp.
     pub fn append_stamp(&self, stamp: StampRecord, acknowledge: Acknowledge) {
         self.inner.queues.turns.leave(Job { work: Work::Stamp(Box::new(stamp)), acknowledge });
+    }
+
+    /// Hands an erasure to the writer; what it says was checked.
+    pub(crate) fn append_erasure(&self, erasure: Erasure, acknowledge: Acknowledge) {
+        self.inner.queues.turns.leave(Job { work: Work::Erasure(Box::new(erasure)), acknowledge });
+    }
+
+    pub(crate) fn parts(&self) -> (&Layout, &Live) {
+        (&self.inner.layout, &self.inner.live)
     }
 
     /// Whether a provider-side request with this request id was appended within the replay window. The append itself refuses a replay
@@ -195,10 +216,10 @@ impl Inner {
         layout: Layout,
         options: Options,
         disk: Box<dyn Disk>,
-        recovered: Recovered,
+        (recovered, keys): (Recovered, Option<Arc<LogKeys>>),
         lock: DirLock,
     ) -> Result<Self, LogError> {
-        let Recovered { segment, chain, window, unstamped, index, unindexed, .. } = recovered;
+        let Recovered { segment, chain, window, unstamped, last_erasure, index, unindexed, .. } = recovered;
         let mark = Mark { sequence: chain.sequence, segment: segment.number, end: segment.tail };
         let live = Arc::new(Live {
             state: Mutex::new(State::Writable),
@@ -206,6 +227,9 @@ impl Inner {
             window: Mutex::new(window),
             unstamped: Mutex::new(unstamped),
             index: LogIndex::new(layout.clone(), options.index_cache_bytes, index, unindexed),
+            last_erasure: Mutex::new(last_erasure),
+            server: options.server.to_string(),
+            keys,
         });
         let lock = Arc::new(lock);
         // One pending wake-up says as much as many.

@@ -196,7 +196,7 @@ impl<'a> Lookup<'a> {
     /// The message with its stamp.
     fn found(&mut self, message: Message) -> Result<Found, LogError> {
         let stamp = self.stamps.find(self.reader, message.segment, message.sequence)?;
-        Ok(message.found(stamp))
+        message.found(self.reader, stamp)
     }
 
     /// Reads a whole segment. Returns whether to go on.

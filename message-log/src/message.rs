@@ -112,6 +112,8 @@ pub struct Found {
     pub time: UnixMillis,
     /// The record.
     pub record: MessageRecord,
+    /// The entry holds the body encrypted: if `record` has it, it was opened with a key.
+    pub encrypted: bool,
     /// The certificates and OCSP responses that its signature names.
     pub material: Material,
     /// The stamp that covers it, if there is one yet; shared by the records of a batch, for it may name ten thousand.

@@ -4,13 +4,14 @@ use std::io;
 
 use kogge_proto::digest::Sha256;
 use kogge_proto::wire::log::entry::Kind;
-use kogge_proto::wire::log::{Entry, SegmentStart};
+use kogge_proto::wire::log::{Entry, EntryPlace, SegmentStart};
 use prost::Message;
 
 use crate::Options;
 use crate::chain::Chain;
 use crate::disk::Disk;
 use crate::frame::Mask;
+use crate::keys::LogKeys;
 use crate::layout::Layout;
 use crate::scan::FORMAT;
 use crate::segment::Segment;
@@ -25,12 +26,20 @@ pub(crate) struct Previous {
     pub(crate) unstamped_from: Option<u64>,
     /// Root of the newest stamp.
     pub(crate) last_root: Option<Sha256>,
+    /// The newest erasure.
+    pub(crate) last_erasure: Option<EntryPlace>,
 }
 
 impl Previous {
     /// There is none.
-    pub(crate) const NONE: Self =
-        Self { number: 0, bytes: 0, suspect: false, unstamped_from: None, last_root: None };
+    pub(crate) const NONE: Self = Self {
+        number: 0,
+        bytes: 0,
+        suspect: false,
+        unstamped_from: None,
+        last_root: None,
+        last_erasure: None,
+    };
 }
 
 /// Creates the segment after `previous` with its first entry, durable.
@@ -38,6 +47,7 @@ pub(crate) fn start(
     disk: &dyn Disk,
     layout: &Layout,
     options: &Options,
+    keys: Option<&LogKeys>,
     mut chain: Chain,
     previous: Previous,
 ) -> io::Result<(Segment, Chain)> {
@@ -48,6 +58,8 @@ pub(crate) fn start(
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
+    // Before the segment's first record, so that none is there whose key is not. A crash after this leaves keys of nothing.
+    let keys = keys.map(|keys| keys.create(number, chain.next())).transpose()?;
     let mask = Mask::random()?;
     let start = SegmentStart {
         format: FORMAT,
@@ -58,6 +70,7 @@ pub(crate) fn start(
         unstamped_from: previous.unstamped_from.unwrap_or(chain.next()),
         last_root: previous.last_root.map(|root| root.0.to_vec()).unwrap_or_default(),
         checksum_mask: mask.0,
+        last_erasure: previous.last_erasure,
     };
     let start = Entry { kind: Some(Kind::SegmentStart(start)), ..Entry::default() };
     let mut frames = Vec::new();
@@ -72,6 +85,7 @@ pub(crate) fn start(
             segment.sync().run()?;
             disk.sync_dir(&layout.segments())?;
             segment.begin(frames.len());
+            segment.keys = keys;
             Ok(segment)
         });
     match created {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use kogge_proto::digest::{Sha256, sha256};
+use kogge_proto::digest::{Sha256, Sha512, sha256};
 use kogge_proto::limits::{INLINE_BODY_BYTES_MAX, MATERIAL_ITEM_BYTES_MAX, MATERIAL_ITEMS_MAX};
 use kogge_proto::wire::evidence::{Material, Signature};
 use kogge_proto::wire::log::body::Place;
@@ -14,6 +14,7 @@ use crate::draft::Effect;
 use crate::frame::{HEADER_BYTES, PAYLOAD_BYTES_MAX};
 use crate::index::{Fingerprint, Noted};
 use crate::interned::{Interned, NamePlace};
+use crate::keys::{LogKeys, TAG_BYTES};
 use crate::stored::{self, HEAD_BYTES_MAX};
 use crate::window::{RequestKey, is_guarded};
 use crate::{AppendError, Durability, NewBody, NewBodyPlace, NewMessage, Receipt};
@@ -31,12 +32,23 @@ pub(crate) struct Prepared {
     pub(crate) named: Vec<Option<Sha256>>,
     offered: Material,
     pub(crate) spooled: Option<Spooled>,
+    /// The body, if it is to be encrypted with the record's key.
+    pub(crate) to_seal: Option<ToSeal>,
     /// Of message id and request id.
     pub(crate) ids: [Fingerprint; 2],
     pub(crate) key: Option<RequestKey>,
     pub(crate) durability: Durability,
     pub(crate) follows: Option<Receipt>,
 }
+
+/// A body that goes into the record encrypted. The key depends on the record's place in the log.
+pub(crate) struct ToSeal {
+    pub(crate) body: Bytes,
+    pub(crate) sha512: Sha512,
+}
+
+/// So much more than the body itself it takes in the record: tag, digest, and the fields around them.
+const SEALING_BYTES: usize = TAG_BYTES + 64 + 24;
 
 /// A body in the log's spool.
 #[derive(Debug)]
@@ -48,7 +60,11 @@ pub(crate) struct Spooled {
 
 impl Prepared {
     /// Checks what the writer's invariants need; what signatures and digests mean is the caller's business.
-    pub(crate) fn new(message: NewMessage, durability: Durability) -> Result<Self, AppendError> {
+    pub(crate) fn new(
+        message: NewMessage,
+        durability: Durability,
+        keys: Option<&LogKeys>,
+    ) -> Result<Self, AppendError> {
         if message.role == Role::Unspecified || message.direction == Direction::Unspecified {
             return Err(unfit("its role and direction are not given"));
         }
@@ -65,6 +81,10 @@ impl Prepared {
             None => (None, None),
             Some(body) => place_body(body).map(|(body, spooled)| (Some(body), spooled))?,
         };
+        let (body, to_seal) = match keys {
+            Some(_) => split_off(body),
+            None => (body, None),
+        };
         let request_key = RequestKey::of(&message.request_id);
         let ids = [Fingerprint::of(&message.message_id), request_key.into()];
         let key = is_guarded(message.role, message.direction).then_some(request_key);
@@ -79,18 +99,24 @@ impl Prepared {
             ..MessageRecord::default()
         })
         .encode_to_vec();
-        if fixed.len() > PAYLOAD_BYTES_MAX - HEAD_BYTES_MAX {
+        let length = fixed.len() + to_seal.as_ref().map_or(0, ToSeal::bytes);
+        if length > PAYLOAD_BYTES_MAX - HEAD_BYTES_MAX {
             return Err(unfit("it is larger than a frame may be"));
         }
         // A body is synced before its record is written: nothing is gained by acknowledging the record earlier.
         let durability = if spooled.is_some() { Durability::Now } else { durability };
         let (offered, follows) = (message.material, message.follows);
-        Ok(Self { fixed, names, named, offered, spooled, ids, key, durability, follows })
+        Ok(Self { fixed, names, named, offered, spooled, to_seal, ids, key, durability, follows })
     }
 
     /// Bytes that it holds in memory, about.
     pub(crate) fn memory(&self) -> usize {
-        self.fixed.len() + size_of::<Self>()
+        self.record_bytes() + size_of::<Self>()
+    }
+
+    /// Bytes of the record but for what it refers to; never too few.
+    fn record_bytes(&self) -> usize {
+        self.fixed.len() + self.to_seal.as_ref().map_or(0, ToSeal::bytes)
     }
 
     /// Bytes that its frames take in a segment of which this is known; never too few.
@@ -100,7 +126,7 @@ impl Prepared {
             self.names.iter().filter(|name| name_in(interned, name).is_none()).map(|name| alone(name.len()));
         let missing = self.named.iter().flatten().any(|digest| material_in(interned, digest).is_none());
         let offered: usize = self.offered.items.iter().map(|item| alone(item.len())).sum();
-        alone(self.fixed.len()) + names.sum::<usize>() + if missing { offered } else { 0 }
+        alone(self.record_bytes()) + names.sum::<usize>() + if missing { offered } else { 0 }
     }
 
     /// Where what the signature names stands, 0 for what is not named; `None` if some of it is not there yet.
@@ -130,6 +156,25 @@ impl Prepared {
             missing.push((*digest, item.clone()));
         }
         Ok(missing)
+    }
+}
+
+impl ToSeal {
+    fn bytes(&self) -> usize {
+        self.body.len() + SEALING_BYTES
+    }
+}
+
+/// Parts a body that would lie in the record from the rest of it.
+fn split_off(body: Option<Body>) -> (Option<Body>, Option<ToSeal>) {
+    match body {
+        Some(Body { sha512, place: Some(Place::Inline(bytes)), length }) => {
+            match Sha512::from_slice(&sha512) {
+                Some(sha512) => (None, Some(ToSeal { body: bytes, sha512 })),
+                None => (Some(Body { sha512, place: Some(Place::Inline(bytes)), length }), None),
+            }
+        }
+        other => (other, None),
     }
 }
 
@@ -201,7 +246,7 @@ fn place_body(body: NewBody) -> Result<(Body, Option<Spooled>), AppendError> {
         NewBodyPlace::Spooled(path) => {
             (Place::File(String::new()), Some(Spooled { path, length: body.length }))
         }
-        NewBodyPlace::DigestOnly => (Place::NotKept(NotKept {}), None),
+        NewBodyPlace::DigestOnly => (Place::NotKept(NotKept::default()), None),
     };
     Ok((Body { length: body.length, sha512: body.sha512.0.to_vec(), place: Some(place) }, spooled))
 }

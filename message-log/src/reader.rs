@@ -12,18 +12,20 @@ use bytes::Bytes;
 use kogge_proto::digest::Sha256;
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::evidence::Material;
-use kogge_proto::wire::log::{MessageRecord, StampRecord};
+use kogge_proto::wire::log::body::Place;
+use kogge_proto::wire::log::{EntryPlace, MessageRecord, NotKept, StampRecord};
 
 use crate::acknowledged;
 use crate::audit::DAMAGES_MAX;
 use crate::chain::Chain;
 use crate::entry::{Entry, Kind};
 use crate::index::{Archive, RowsError, Stretch, Summary};
+use crate::keys::LogKeys;
 use crate::layout::{Layout, parse_body_name, segment_name};
 use crate::live::{Live, locked};
 use crate::lookup::{Known, Lookup};
 use crate::scan::{Bound, Item, Manner, Scan, Start, Step, read_start};
-use crate::{Damage, Filter, Found, LogError};
+use crate::{Damage, Filter, Found, LogError, LogKey};
 
 /// Reads a log, also while a server writes it. Takes no lock.
 #[derive(Clone)]
@@ -32,6 +34,8 @@ pub struct Reader {
     /// The open log in this process that it belongs to.
     live: Option<Arc<Live>>,
     pub(crate) manner: Manner,
+    /// `None` if encrypted bodies are not to be read.
+    keys: Option<Arc<LogKeys>>,
 }
 
 impl Reader {
@@ -43,12 +47,38 @@ impl Reader {
         let layout = Layout::new(dir);
         let segments = layout.segments();
         std::fs::read_dir(&segments).map_err(LogError::io("open the message log", &segments))?;
-        Ok(Self { layout, live: None, manner: Manner::bystander() })
+        Ok(Self { layout, live: None, manner: Manner::bystander(), keys: None })
+    }
+
+    /// Whether there are keys of encrypted bodies in the log.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.layout.key_files().is_ok_and(|files| !files.is_empty())
+    }
+
+    /// The same, but encrypted bodies are not read.
+    #[must_use]
+    pub fn without_log_key(self) -> Self {
+        Self { keys: None, ..self }
+    }
+
+    /// The keys of encrypted bodies, if they are to be read.
+    pub(crate) fn keys(&self) -> Option<&LogKeys> {
+        self.keys.as_deref()
+    }
+
+    /// The same, but encrypted bodies are read with the keys that lie in the log under this one. Without, or where the keys are not there any more, records come with length and digest of
+    /// their body, and say why.
+    #[must_use]
+    pub fn with_log_key(self, key: Arc<dyn LogKey>) -> Self {
+        let keys = Some(Arc::new(LogKeys::new(self.layout.clone(), key)));
+        Self { keys, ..self }
     }
 
     pub(crate) fn of(layout: Layout, live: Arc<Live>) -> Self {
         let manner = Manner::exclusive(Bound::Durable(live.durable.clone()));
-        Self { layout, live: Some(live), manner }
+        let keys = live.keys.clone();
+        Self { layout, live: Some(live), manner, keys }
     }
 
     /// The server whose log it is, by the oldest segment that is there; `None` while the log is empty.
@@ -156,6 +186,23 @@ impl Reader {
         parse_body_name(file).map(|_| self.layout.body(file))
     }
 
+    /// Fills in the encrypted body of a record, or why it is not to be had.
+    pub(crate) fn unseal(
+        &self,
+        record: &mut MessageRecord,
+        (segment, sequence): (u64, u64),
+        sealed: Option<Bytes>,
+    ) -> Result<(), LogError> {
+        let (Some(keys), Some(sealed), Some(body)) = (&self.keys, sealed, &mut record.body) else {
+            return Ok(());
+        };
+        body.place = Some(match keys.open((segment, sequence), &body.sha512, &sealed)? {
+            Ok(opened) => Place::Inline(opened),
+            Err(why) => Place::NotKept(NotKept { why: why.into() }),
+        });
+        Ok(())
+    }
+
     /// What is known of a segment without reading it.
     pub(crate) fn known(&self, segment: u64) -> Known {
         if let Some(index) = self.live.as_ref().and_then(|live| live.index.snapshot(segment)) {
@@ -174,6 +221,11 @@ impl Reader {
     /// See [`LogIndex::place`](crate::index::LogIndex::place).
     pub(crate) fn place_in_memory(&self, sequence: u64) -> Option<(u64, Option<Stretch>)> {
         self.live.as_ref().and_then(|live| live.index.place(sequence))
+    }
+
+    /// Where the newest erasure is, if that is known without reading.
+    pub(crate) fn live_erasure(&self) -> Option<Option<EntryPlace>> {
+        self.live.as_ref().map(|live| *locked(&live.last_erasure))
     }
 
     /// Whether it is known without reading that no stamp covers the message.
@@ -240,6 +292,7 @@ pub(crate) struct Message {
     pub(crate) sequence: u64,
     time: UnixMillis,
     record: MessageRecord,
+    sealed: Option<Bytes>,
     material: Vec<Bytes>,
     pub(crate) segment: u64,
 }
@@ -255,16 +308,19 @@ impl Message {
         let (sequence, time) = (entry.sequence, UnixMillis(entry.time_ms));
         match entry.kind {
             Kind::Message(record) if filter.admits(time, &record) => {
-                Some(Self { sequence, time, record: *record, material: entry.material, segment })
+                let Entry { sealed, material, .. } = entry;
+                Some(Self { sequence, time, record: *record, sealed, material, segment })
             }
             _ => None,
         }
     }
 
-    /// The record with its stamp and material.
-    pub(crate) fn found(self, stamp: Option<Arc<StampRecord>>) -> Found {
-        let Self { sequence, time, record, material, .. } = self;
-        Found { sequence, time, record, material: Material { items: material }, stamp }
+    /// The record with its stamp, its material, and its body as far as that is to be had.
+    pub(crate) fn found(self, reader: &Reader, stamp: Option<Arc<StampRecord>>) -> Result<Found, LogError> {
+        let Self { sequence, time, mut record, sealed, material, segment } = self;
+        let encrypted = sealed.is_some();
+        reader.unseal(&mut record, (segment, sequence), sealed)?;
+        Ok(Found { sequence, time, record, encrypted, material: Material { items: material }, stamp })
     }
 }
 

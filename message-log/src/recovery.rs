@@ -14,6 +14,7 @@ use std::path::Path;
 
 use kogge_proto::digest::Sha256;
 use kogge_proto::time::UnixMillis;
+use kogge_proto::wire::log::EntryPlace;
 
 use crate::acknowledged;
 use crate::bodies::{empty_spool, remove_unrecorded};
@@ -23,6 +24,7 @@ use crate::entry::Kind;
 use crate::frame::Mask;
 use crate::index::{MemoryIndex, Note, Recent, SEALED_WAITING_MAX, StampSpan, Summary};
 use crate::interned::Interned;
+use crate::keys::LogKeys;
 use crate::layout::{Layout, segment_name};
 use crate::next_segment::{self, Previous};
 use crate::read::SegmentReader;
@@ -55,6 +57,7 @@ pub(crate) struct Recovered {
     pub(crate) chain: Chain,
     pub(crate) window: ReplayWindow,
     pub(crate) unstamped: Unstamped,
+    pub(crate) last_erasure: Option<EntryPlace>,
     /// Of the last segment.
     pub(crate) index: MemoryIndex,
     /// Earlier segments whose index is missing.
@@ -62,10 +65,15 @@ pub(crate) struct Recovered {
 }
 
 /// Makes the log ready. The caller holds the directory's lock.
-pub(crate) fn recover(layout: &Layout, options: &Options, disk: &dyn Disk) -> Result<Recovered, LogError> {
+pub(crate) fn recover(
+    layout: &Layout,
+    options: &Options,
+    keys: Option<&LogKeys>,
+    disk: &dyn Disk,
+) -> Result<Recovered, LogError> {
     let mut report = Recovery::default();
     let numbers = segments_with_entries(layout, &options.server.to_string(), disk, &mut report, options)?;
-    let unindexed = unindexed(layout, numbers.last().copied(), &mut report)?;
+    let mut unindexed = unindexed(layout, numbers.last().copied(), &mut report)?;
     let mut walk = Walk::run(layout, options, &numbers, acknowledged::read(layout)?)?;
     report.entries = walk.chain.sequence;
     let segment = match walk.last {
@@ -74,11 +82,20 @@ pub(crate) fn recover(layout: &Layout, options: &Options, disk: &dyn Disk) -> Re
         }
         None => None,
     };
-    let (segment, chain) = match segment {
-        Some(segment) => (segment, walk.chain),
-        None => {
-            let (segment, chain) = next_segment::start(disk, layout, options, Chain::EMPTY, Previous::NONE)
-                .map_err(LogError::io("create", &layout.segment(1)))?;
+    let (segment, chain) = match with_keys(segment, keys)? {
+        Reopened::Whole(segment) => (segment, walk.chain),
+        Reopened::Over(last) => {
+            unindexed.extend(last.as_ref().map(|last| last.number));
+            let previous = last.map_or(Previous::NONE, |last| Previous {
+                number: last.number,
+                bytes: last.synced,
+                suspect: false,
+                unstamped_from: walk.unstamped.oldest(1).first().copied(),
+                last_root: walk.unstamped.last_root(),
+                last_erasure: walk.last_erasure,
+            });
+            let (segment, chain) = next_segment::start(disk, layout, options, keys, walk.chain, previous)
+                .map_err(LogError::io("create", &layout.segment(previous.number + 1)))?;
             walk.index = MemoryIndex::new(segment.number, chain.sequence);
             walk.index.reach(chain, segment.tail);
             (segment, chain)
@@ -86,8 +103,24 @@ pub(crate) fn recover(layout: &Layout, options: &Options, disk: &dyn Disk) -> Re
     };
     report.spool_files_removed = empty_spool(layout)?;
     remove_unrecorded(layout, chain.sequence)?;
-    let Walk { window, unstamped, index, .. } = walk;
-    Ok(Recovered { report, segment, chain, window, unstamped, index, unindexed })
+    let Walk { window, unstamped, last_erasure, index, .. } = walk;
+    Ok(Recovered { report, segment, chain, window, unstamped, last_erasure, index, unindexed })
+}
+
+/// What becomes of the last segment.
+enum Reopened {
+    /// It takes the next records.
+    Whole(Segment),
+    /// The next one does.
+    Over(Option<Segment>),
+}
+
+/// A segment goes on only with the keys that it began with. One that has none, of a log that had no key until now, or whose keys were not restored with it, is over.
+fn with_keys(segment: Option<Segment>, keys: Option<&LogKeys>) -> Result<Reopened, LogError> {
+    let Some(mut segment) = segment else { return Ok(Reopened::Over(None)) };
+    let Some(keys) = keys else { return Ok(Reopened::Whole(segment)) };
+    segment.keys = keys.of(segment.number)?;
+    Ok(if segment.keys.is_some() { Reopened::Whole(segment) } else { Reopened::Over(Some(segment)) })
 }
 
 /// The segments before the last whose index is missing. One or two are what a crash leaves that came soon after they were sealed.
@@ -156,6 +189,7 @@ struct Walk {
     mask: Mask,
     window: ReplayWindow,
     unstamped: Unstamped,
+    last_erasure: Option<EntryPlace>,
     /// Of the last segment.
     index: MemoryIndex,
     /// What the note says was acknowledged.
@@ -180,6 +214,7 @@ impl Walk {
             mask: Mask::NONE,
             window: ReplayWindow::new(options.replay_window),
             unstamped: Unstamped::default(),
+            last_erasure: None,
             index: MemoryIndex::new(1, 1),
             acknowledged,
             contradiction: None,
@@ -245,6 +280,7 @@ impl Walk {
         }
         match &entry.kind {
             Kind::SegmentStart(start) => {
+                self.last_erasure = start.last_erasure;
                 self.mask = Mask(start.checksum_mask);
                 self.index = MemoryIndex::new(item.segment, entry.sequence);
                 if is_first {
@@ -256,6 +292,9 @@ impl Walk {
                 {
                     self.window.insert(key, UnixMillis(entry.time_ms), now);
                 }
+            }
+            Kind::Erasure(_) => {
+                self.last_erasure = Some(EntryPlace { segment: item.segment, offset: item.offset });
             }
             Kind::Material(_) | Kind::Name(_) | Kind::Stamp(_) => {}
         }

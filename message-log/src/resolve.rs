@@ -12,7 +12,7 @@ use crate::LogError;
 use crate::entry::{Entry, Kind};
 use crate::layout::Layout;
 use crate::read::{Frame, Piece, SegmentReader};
-use crate::stored::{Referred, restore_message, restore_stamp};
+use crate::stored::{self, Referred, restore_message, restore_stamp};
 
 /// Names that a reader remembers; when there are more it forgets them all and reads them again where they are needed.
 const NAMES_MAX: usize = 8192;
@@ -51,7 +51,10 @@ impl Referents {
                 }
                 self.material.insert(offset, (sha256(&item.der), Bytes::from(item.der.clone())));
             }
-            entry::Kind::SegmentStart(_) | entry::Kind::Message(_) | entry::Kind::Stamp(_) => {}
+            entry::Kind::SegmentStart(_)
+            | entry::Kind::Message(_)
+            | entry::Kind::Stamp(_)
+            | entry::Kind::Erasure(_) => {}
         }
     }
 }
@@ -66,13 +69,15 @@ impl SegmentReader {
         let wire::Entry { sequence, previous_sha256, time_ms, unsynced, kind } = entry;
         let Some(kind) = kind else { return Ok(Meaning::None("an entry of unknown kind".to_owned())) };
         self.referents.note(&kind, frame.offset);
-        let (mut missing, mut material) = (None, Vec::new());
+        let (mut missing, mut material, mut sealed) = (None, Vec::new(), None);
         let kind = match kind {
             entry::Kind::SegmentStart(start) => Ok(Kind::SegmentStart(start)),
             entry::Kind::Material(item) => Ok(Kind::Material(item)),
             entry::Kind::Name(name) => Ok(Kind::Name(name.text)),
             entry::Kind::Stamp(stamp) => restore_stamp(stamp).map(Kind::Stamp),
+            entry::Kind::Erasure(erasure) => Ok(Kind::Erasure(Box::new(erasure))),
             entry::Kind::Message(stored) => {
+                sealed = stored::sealed_body(&stored);
                 let referred = self.follow(&stored, frame.offset, &mut material, &mut missing)?;
                 restore_message(stored, referred, sequence).map(|record| Kind::Message(Box::new(record)))
             }
@@ -83,7 +88,8 @@ impl SegmentReader {
         };
         let previous_sha256 = Sha256::from_slice(&previous_sha256);
         let durable_sequence = sequence.saturating_sub(unsynced);
-        let entry = Box::new(Entry { sequence, previous_sha256, time_ms, durable_sequence, kind, material });
+        let entry =
+            Box::new(Entry { sequence, previous_sha256, time_ms, durable_sequence, kind, sealed, material });
         Ok(match missing {
             None => Meaning::Entry(entry),
             Some(reason) => Meaning::Incomplete(entry, reason),

@@ -7,6 +7,7 @@ use crate::disk::{Disk, DiskFile, write_zeros};
 use crate::error::is_full;
 use crate::frame::Mask;
 use crate::interned::Interned;
+use crate::keys::SegmentKeys;
 use crate::layout::Layout;
 
 /// How much space is reserved at once ahead of the last frame: a few dozen groups, and little for a log that hardly grows.
@@ -44,6 +45,8 @@ pub(crate) struct Segment {
     pub(crate) interned: Interned,
     /// Of its frames, but the first.
     pub(crate) mask: Mask,
+    /// Of its records' bodies; `None` if they are stored as they are.
+    pub(crate) keys: Option<Arc<SegmentKeys>>,
 }
 
 impl Segment {
@@ -71,6 +74,7 @@ impl Segment {
             bytes_max,
             interned,
             mask,
+            keys: None,
         })
     }
 
@@ -111,6 +115,7 @@ impl Segment {
             bytes_max,
             interned,
             mask,
+            keys: None,
         })
     }
 

@@ -3,15 +3,17 @@
 //! What a record adds to the message part, the body and the signature value is what costs when there are many: names, certificates and OCSP responses are stored once per
 //! segment, ids that are UUIDs as 16 bytes, and a digest only where the bytes are not beside it. `tests/bytes.rs` holds the sum.
 
-use kogge_proto::digest::{Sha256, sha512};
+use bytes::Bytes;
+use kogge_proto::digest::{Sha256, Sha512, sha512};
 use kogge_proto::wire::evidence::Signature;
 use kogge_proto::wire::log::stored_body::Place as StoredPlace;
 use kogge_proto::wire::log::{
-    Body, Elsewhere, MessageRecord, NotKept, StampLeaf, StampRecord, StoredBody, StoredMessage, StoredStamp,
-    body::Place,
+    Body, Elsewhere, MessageRecord, NotKept, SealedBody, StampLeaf, StampRecord, StoredBody, StoredMessage,
+    StoredStamp, body::Place, not_kept::Why,
 };
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
+use crate::keys::TAG_BYTES;
 use crate::layout::body_name;
 
 /// Most bytes that [`head`] and the references of a message take.
@@ -22,15 +24,22 @@ const UUID_TEXT_BYTES: usize = 36;
 /// Where its hyphens are.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
-/// Fields of `Entry` and `StoredMessage`, which are written without the generated types: whoever writes copies a record's bytes once and allocates nothing.
+/// Fields of `Entry`, `StoredMessage` and what is in it, which are written without the generated types: whoever writes copies a record's bytes once and allocates nothing.
 mod field {
     pub(super) const SEQUENCE: u32 = 1;
     pub(super) const PREVIOUS_SHA256: u32 = 2;
     pub(super) const TIME_MS: u32 = 3;
     pub(super) const UNSYNCED: u32 = 8;
     pub(super) const MESSAGE: u32 = 6;
+    pub(super) const BODY: u32 = 8;
     pub(super) const NAMES: u32 = 10;
     pub(super) const MATERIAL: u32 = 11;
+    /// Of `StoredBody`.
+    pub(super) const SEALED: u32 = 4;
+    /// Of `SealedBody`.
+    pub(super) const SHA512: u32 = 1;
+    /// As well.
+    pub(super) const CIPHERTEXT: u32 = 2;
 }
 
 /// Appends what every entry begins with to `out`.
@@ -44,15 +53,56 @@ pub(crate) fn head(out: &mut Vec<u8>, sequence: u64, previous: &Sha256, time_ms:
     encode_varint(unsynced, out);
 }
 
-/// Appends a message to `out`: `fixed` is its [`message`] without references.
-pub(crate) fn message_kind(out: &mut Vec<u8>, fixed: &[u8], names: &[u64], material: &[u64]) {
+/// An encrypted body and the digest of what it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Sealed<'a> {
+    pub(crate) sha512: &'a Sha512,
+    pub(crate) ciphertext: &'a [u8],
+}
+
+/// Appends a message to `out`: `fixed` is its [`message`] without references, and without the body if that is `sealed`.
+pub(crate) fn message_kind(
+    out: &mut Vec<u8>,
+    fixed: &[u8],
+    sealed: Option<Sealed<'_>>,
+    names: &[u64],
+    material: &[u64],
+) {
     let references =
         packed_field_length(field::NAMES, names) + packed_field_length(field::MATERIAL, material);
+    let body = sealed.map(SealedLengths::of);
+    let body_length = body.as_ref().map_or(0, |body| bytes_field_length(field::BODY, body.stored));
     encode_key(field::MESSAGE, WireType::LengthDelimited, out);
-    encode_varint((fixed.len() + references) as u64, out);
+    encode_varint((fixed.len() + body_length + references) as u64, out);
     out.extend_from_slice(fixed);
+    if let (Some(Sealed { sha512, ciphertext }), Some(lengths)) = (sealed, body) {
+        encode_key(field::BODY, WireType::LengthDelimited, out);
+        encode_varint(lengths.stored as u64, out);
+        encode_key(field::SEALED, WireType::LengthDelimited, out);
+        encode_varint(lengths.sealed as u64, out);
+        bytes_field(field::SHA512, sha512.as_bytes(), out);
+        bytes_field(field::CIPHERTEXT, ciphertext, out);
+    }
     packed_field(field::NAMES, names, out);
     packed_field(field::MATERIAL, material, out);
+}
+
+/// What the messages take that a sealed body is wrapped in.
+struct SealedLengths {
+    sealed: usize,
+    stored: usize,
+}
+
+impl SealedLengths {
+    fn of(Sealed { sha512, ciphertext }: Sealed<'_>) -> Self {
+        let sealed = bytes_field_length(field::SHA512, sha512.as_bytes().len())
+            + bytes_field_length(field::CIPHERTEXT, ciphertext.len());
+        Self { sealed, stored: bytes_field_length(field::SEALED, sealed) }
+    }
+}
+
+fn bytes_field_length(number: u32, length: usize) -> usize {
+    key_len(number) + encoded_len_varint(length as u64) + length
 }
 
 fn bytes_field(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
@@ -104,6 +154,7 @@ pub(crate) fn message(record: MessageRecord) -> StoredMessage {
         }),
         names: Vec::new(),
         material: Vec::new(),
+        subject: record.subject,
     }
 }
 
@@ -152,7 +203,16 @@ pub(crate) fn restore_message(
         message: stored.message,
         body: stored.body.map(|body| restore_body(body, sequence)).transpose()?,
         signature: Some(signature),
+        subject: stored.subject,
     })
+}
+
+/// The ciphertext of the body of a stored message.
+pub(crate) fn sealed_body(stored: &StoredMessage) -> Option<Bytes> {
+    match stored.body.as_ref()?.place.as_ref()? {
+        StoredPlace::Sealed(sealed) => Some(sealed.ciphertext.clone()),
+        StoredPlace::Inline(_) | StoredPlace::File(_) | StoredPlace::NotKept(_) => None,
+    }
 }
 
 fn restore_body(stored: StoredBody, sequence: u64) -> Result<Body, &'static str> {
@@ -166,7 +226,12 @@ fn restore_body(stored: StoredBody, sequence: u64) -> Result<Body, &'static str>
             Body { length, sha512, place: Some(Place::File(body_name(sequence))) }
         }
         StoredPlace::NotKept(Elsewhere { length, sha512 }) => {
-            Body { length, sha512, place: Some(Place::NotKept(NotKept {})) }
+            Body { length, sha512, place: Some(Place::NotKept(NotKept::default())) }
+        }
+        StoredPlace::Sealed(SealedBody { sha512, ciphertext }) => {
+            let length = ciphertext.len().checked_sub(TAG_BYTES).ok_or("the encrypted body is cut off")?;
+            let sealed = NotKept { why: Why::Sealed.into() };
+            Body { length: length as u64, sha512, place: Some(Place::NotKept(sealed)) }
         }
     })
 }

@@ -25,7 +25,7 @@ impl Unstamped {
             Kind::Stamp(stamp) => {
                 self.cover(stamp.leaves.iter().map(|leaf| leaf.sequence), Sha256::from_slice(&stamp.root));
             }
-            Kind::SegmentStart(_) | Kind::Material(_) | Kind::Name(_) => {}
+            Kind::SegmentStart(_) | Kind::Material(_) | Kind::Name(_) | Kind::Erasure(_) => {}
         }
     }
 

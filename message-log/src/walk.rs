@@ -40,7 +40,7 @@ impl Reader {
             let found = match Message::admitted(*item, filter) {
                 Some(message) => {
                     let stamp = stamps.find(self, message.segment, sequence)?;
-                    Some(message.found(stamp))
+                    Some(message.found(self, stamp)?)
                 }
                 None => None,
             };

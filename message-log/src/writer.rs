@@ -29,7 +29,8 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use kogge_proto::wire::log::StampRecord;
+use kogge_proto::wire::log::{Erasure, StampRecord};
+use prost::Message;
 
 use self::syncing::Unsynced;
 use crate::bodies::Moved;
@@ -37,6 +38,7 @@ use crate::chain::Chain;
 use crate::disk::Disk;
 use crate::draft::{Draft, Effect, Waiting};
 use crate::failing::Health;
+use crate::frame::{HEADER_BYTES, PAYLOAD_BYTES_MAX};
 use crate::incarnation::Incarnations;
 use crate::job::{Job, Told, Work};
 use crate::layout::Layout;
@@ -45,6 +47,7 @@ use crate::next_segment::{self, Previous};
 use crate::prepared::{Prepared, PreparedStamp};
 use crate::queue::Limits;
 use crate::segment::Segment;
+use crate::stored::HEAD_BYTES_MAX;
 use crate::window::RequestKey;
 use crate::{Acknowledge, AppendError, Durability, Options};
 
@@ -213,6 +216,7 @@ impl Writer {
                 self.admit(*prepared, |writer| writer.make_room(needed))
             }
             (None, Work::Stamp(stamp)) => self.admit_stamp(*stamp),
+            (None, Work::Erasure(erasure)) => self.admit_erasure(*erasure),
         };
         self.wait(admitted, job.acknowledge);
     }
@@ -259,6 +263,23 @@ impl Writer {
         let prepared = PreparedStamp::new(stamp)?;
         self.make_room(prepared.bytes())?;
         Ok(self.draft.add_stamp(prepared, &self.segment, (self.options.clock)()))
+    }
+
+    fn admit_erasure(&mut self, erasure: Erasure) -> Result<Waiting, AppendError> {
+        // It names the one before, which is known once that is durable.
+        self.commit();
+        self.sync();
+        if let Some(error) = self.health.refusal() {
+            return Err(error);
+        }
+        let previous = *locked(&self.live.last_erasure);
+        let erasure = Erasure { previous, ..erasure };
+        let length = erasure.encoded_len();
+        if length > PAYLOAD_BYTES_MAX - HEAD_BYTES_MAX {
+            return Err(AppendError::Unfit("the erasure is larger than a frame may be".to_owned()));
+        }
+        self.make_room(HEADER_BYTES + HEAD_BYTES_MAX + length)?;
+        Ok(self.draft.add_erasure(erasure, &self.segment, (self.options.clock)()))
     }
 
     /// The record that was added last has somebody who waits for it; or he is told why there is none.
@@ -362,10 +383,17 @@ impl Writer {
             suspect,
             unstamped_from: unstamped.oldest(1).first().copied(),
             last_root: unstamped.last_root(),
+            last_erasure: *locked(&self.live.last_erasure),
         };
         drop(unstamped);
-        let (segment, chain) =
-            next_segment::start(self.disk.as_ref(), &self.layout, &self.options, self.chain, previous)?;
+        let (segment, chain) = next_segment::start(
+            self.disk.as_ref(),
+            &self.layout,
+            &self.options,
+            self.live.keys.as_deref(),
+            self.chain,
+            previous,
+        )?;
         self.segment = segment;
         self.chain = chain;
         self.durable = chain;

@@ -182,7 +182,7 @@ fn of_a_body_that_is_not_kept_the_log_has_length_and_digest() {
         Some(NewBody { length: 1 << 32, sha512: sha512(b"elsewhere"), place: NewBodyPlace::DigestOnly });
     let receipt = append(&log, new).unwrap();
     let body = log.reader().get(receipt.sequence).unwrap().unwrap().record.body.unwrap();
-    assert_eq!(body.place, Some(Place::NotKept(NotKept {})));
+    assert_eq!(body.place, Some(Place::NotKept(NotKept::default())));
     assert_eq!((body.length, body.sha512), (1 << 32, sha512(b"elsewhere").0.to_vec()));
     assert_eq!(std::fs::read_dir(dir.path().join("bodies")).unwrap().count(), 0);
     log.close();

@@ -114,6 +114,8 @@ pub struct MessageLogConfig {
     pub dir: PathBuf,
     /// Size of a segment in bytes.
     pub segment_bytes: u64,
+    /// Whether bodies are encrypted, each with a key of its own, so that it can be erased.
+    pub encrypt_bodies: bool,
 }
 
 /// How messages are signed: by a default, and otherwise for some members.
@@ -181,6 +183,8 @@ pub mod defaults {
 
     /// Largest body: what a register of documents needs; the wire allows four times as much.
     pub const BODY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+    /// What cannot be erased must not be collected: leaving bodies as they are is a decision that has to be written down.
+    pub const ENCRYPT_BODIES: bool = true;
     /// A log without bodies proves less: leaving them out is a decision that has to be written down.
     pub const KEEP_BODIES: bool = true;
     /// Longest exchange: twice what a register may take.

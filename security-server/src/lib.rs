@@ -66,6 +66,7 @@ pub mod consumer;
 pub mod exchange;
 mod fault;
 mod gate;
+pub mod log_key;
 pub mod logging;
 mod metrics;
 pub mod provider;

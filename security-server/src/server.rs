@@ -22,6 +22,7 @@ use tracing::Instrument;
 
 use crate::config::Config;
 use crate::consumer::Consumer;
+use crate::log_key::OpenLogKeyError;
 use crate::provider::Provider;
 use crate::provider::backend::TlsSetupError;
 use crate::registry::{Fetcher, Registry};
@@ -77,6 +78,9 @@ pub enum ServerError {
     /// The authentication key cannot be used for TLS.
     #[error("the authentication certificate cannot be used: {0}")]
     Identity(#[from] IdentityError),
+    /// The message log's bodies cannot be encrypted.
+    #[error(transparent)]
+    LogKey(#[from] OpenLogKeyError),
     /// The message log cannot be opened.
     #[error(transparent)]
     Log(#[from] LogError),

@@ -1,4 +1,4 @@
-//! The form of `token` and `*.key`: a line with kind, version and checksum, then JSON.
+//! The form of `token`, `log.key` and `*.key`: a line with kind, version and checksum, then JSON.
 //!
 //! The checksum tells bit rot from a wrong PIN; against forgery there is the sealing.
 
@@ -12,11 +12,12 @@ use serde::de::DeserializeOwned;
 
 use crate::TokenError;
 
-/// Which of the two kinds of file, with its version.
+/// Which kind of file, with its version.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     Token,
     Key,
+    LogKey,
 }
 
 impl Kind {
@@ -24,6 +25,7 @@ impl Kind {
         match self {
             Self::Token => "kogge-token 1",
             Self::Key => "kogge-key 1",
+            Self::LogKey => "kogge-log-key 1",
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Threat model: whoever reads the directory (a backup, a stolen disk) learns nothing secret without the PIN; whoever can write
 //! to it can take keys and certificates away, but not swap one key for another or change what a key is for; whoever can read this
-//! process's memory has lost the keys. Nothing here returns the bytes of a private key. Keys and PINs are zeroised when dropped:
+//! process's memory has lost the keys. Nothing here returns the bytes of a private key; the log key, which signs nothing, is handed to the message log. Keys and PINs are zeroised when dropped:
 //! that is why every private operation is aws-lc-rs', which clears its memory, and none is ring's, which does not.
 //!
 //! # What is in the directory
@@ -11,9 +11,10 @@
 //! | `token` | Argon2id parameters and salt; the *token key* (256 bits, random), sealed under the key derived from the PIN. It opens with the right PIN alone, so it is the PIN's check value as well |
 //! | `keys/ID.key` | use, label, SubjectPublicKeyInfo; the private key (PKCS#8), sealed under the token key and bound to ID, use and label. ID is the SHA-256 of the SubjectPublicKeyInfo in hex |
 //! | `certificates/ID.LEAF.pem` | a chain for the key ID, leaf first; LEAF is the SHA-256 of the leaf certificate in hex |
+//! | `log.key` | the key under which the message log keeps the keys of bodies (256 random bits), sealed under the token key; made when it is first needed |
 //! | `lock` | nothing; held while a token is made |
 //!
-//! `token` and `*.key` are one line with kind, version and SHA-256 of the rest, then JSON. Sealing is AES-256-GCM with a random nonce.
+//! `token`, `log.key` and `*.key` are one line with kind, version and SHA-256 of the rest, then JSON. Sealing is AES-256-GCM with a random nonce.
 //! Every file is written whole and atomically, under a name that nothing else has, so writers need no lock and a crash loses at most the
 //! file that was being written.
 //!
@@ -31,11 +32,13 @@ use kogge_proto::digest::Sha256;
 mod directory;
 mod file;
 mod key;
+mod log_key;
 mod pin;
 mod seal;
 mod token;
 
 pub use self::directory::{entries, import_chain};
+pub use self::log_key::{LOG_KEY_FILE, LogKeyBytes};
 pub use self::pin::{PIN_CHARACTERS_MIN, Pin, PinSource};
 pub use self::token::SoftToken;
 

@@ -17,8 +17,8 @@ use crate::{KeyEntry, KeyUse, NewKeyKind, Pin, TokenError};
 /// An unlocked software token. Cheap to clone. Several processes may have it open; writes are atomic.
 #[derive(Clone)]
 pub struct SoftToken {
-    dir: Arc<Path>,
-    token_key: Arc<SealingKey>,
+    pub(crate) dir: Arc<Path>,
+    pub(crate) token_key: Arc<SealingKey>,
 }
 
 /// The content of `token`.

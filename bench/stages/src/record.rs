@@ -28,6 +28,7 @@ fn prepare(world: &World) -> Work {
         segment_bytes: 1 << 20,
         index_cache_bytes: 1 << 20,
         replay_window: EXCHANGE_TIME_MAX,
+        log_key: None,
         clock: || NOW,
     };
     let (log, _) = MessageLog::open(dir.path(), options).unwrap();

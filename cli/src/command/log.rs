@@ -2,6 +2,7 @@
 
 mod describe;
 mod export;
+pub(crate) mod key;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -11,10 +12,12 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use kogge_message_log::{Filter, Found, LogError, Reader};
 use kogge_proto::time::UnixMillis;
+use kogge_security_server::log_key;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use self::describe::{as_json, as_line, as_text};
+use self::key::LogKeyArgs;
 use crate::failure::{FAILED, Failure, OrFail};
 use crate::output;
 
@@ -125,6 +128,21 @@ impl LogPlace {
 
     fn open(&self) -> Result<Reader, Failure> {
         Reader::open(&self.dir()?).or_unusable()
+    }
+
+    /// As [`Self::open`], for who wants the bodies too: with the log key that is given, or else with the one that the configuration leads to.
+    fn open_with_bodies(&self, key: &LogKeyArgs) -> Result<Reader, Failure> {
+        let reader = self.open()?;
+        if let Some(key) = key.open()? {
+            return Ok(reader.with_log_key(key));
+        }
+        match &self.config {
+            Some(config) if reader.has_keys() => {
+                let config = kogge_security_server::Config::load(config).or_unusable()?;
+                Ok(reader.with_log_key(log_key::open(&config.token).or_unusable()?))
+            }
+            _ => Ok(reader),
+        }
     }
 }
 

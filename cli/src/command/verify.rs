@@ -10,10 +10,12 @@ mod trust;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use kogge_evidence::report::{Outcome, Report};
 use kogge_evidence::verify::{Statement, Verdict};
+use kogge_message_log::LogKey;
 use kogge_proto::digest::Sha256;
 use kogge_proto::time::UnixMillis;
 use kogge_security_server::clock;
@@ -21,6 +23,7 @@ use serde_json::{Value, json};
 
 use self::log::LogVerdict;
 use self::trust::Trust;
+use super::log::key::LogKeyArgs;
 use crate::failure::{FAILED, Failure, OrFail, UNUSABLE};
 use crate::output;
 
@@ -51,6 +54,8 @@ pub(crate) struct Args {
     /// An X-Road configuration directory (instance-identifier, INSTANCE/shared-params.xml) in place of the anchor, for containers of X-Road
     #[arg(long, value_name = "DIR", conflicts_with_all = ["anchor", "snapshot"])]
     globalconf: Option<PathBuf>,
+    #[command(flatten)]
+    key: LogKeyArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -82,9 +87,10 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure>
     if !args.json {
         trust.describe().iter().for_each(|line| eprintln!("{line}"));
     }
+    let key = args.key.open()?;
     let mut all = Vec::with_capacity(args.paths.len());
     for path in &args.paths {
-        let finding = examine(path, &trust, args.verbose);
+        let finding = examine(path, &trust, key.as_ref(), args.verbose);
         if !args.json {
             print(out, path, &finding)?;
         }
@@ -103,10 +109,10 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure>
     Ok(code(&all).into())
 }
 
-fn examine(path: &Path, trust: &Trust, verbose: bool) -> Finding {
+fn examine(path: &Path, trust: &Trust, key: Option<&Arc<dyn LogKey>>, verbose: bool) -> Finding {
     let finding = match trust {
         Trust::Snapshot(_, snapshot) if path.is_dir() => {
-            log::verify(path, snapshot, verbose).map(Finding::Log)
+            log::verify(path, snapshot, key, verbose).map(Finding::Log)
         }
         Trust::GlobalConf(..) if path.is_dir() => {
             Err(anyhow::anyhow!("is a directory: message logs are checked against an --anchor"))

@@ -109,6 +109,7 @@ fn write(dir: &Path, server: &str, offset: Duration, entries: &[Entry]) {
         segment_bytes: if entries.len() > 10_000 { 64 * 1024 * 1024 } else { 8 * 1024 },
         index_cache_bytes: 8 * 1024 * 1024,
         replay_window: Duration::from_secs(3600),
+        log_key: None,
         clock: || UnixMillis(CLOCK_MS.load(Ordering::Relaxed)),
     };
     let at = |time: i64| CLOCK_MS.store(time + offset.as_millis() as i64, Ordering::Relaxed);

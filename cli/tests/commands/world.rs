@@ -62,6 +62,7 @@ impl World {
             segment_bytes: 1024 * 1024,
             index_cache_bytes: 8 * 1024 * 1024,
             replay_window: HOUR,
+            log_key: None,
             clock: now,
         };
         let (log, _) = MessageLog::open(&dir.path().join("log"), options).unwrap();

@@ -44,7 +44,7 @@ pub(super) fn in_file() -> MessageRecord {
 }
 
 pub(super) fn not_kept() -> MessageRecord {
-    record(Some(Place::NotKept(NotKept {})))
+    record(Some(Place::NotKept(NotKept::default())))
 }
 
 /// The batch of `record` and one other.

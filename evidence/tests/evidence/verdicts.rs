@@ -327,7 +327,7 @@ fn the_body_of_a_record_is_the_one_on_the_disk() {
 #[test]
 fn of_a_body_that_was_not_kept_the_recorded_digest_must_be_the_signed_one() {
     let mut exported = Exported::request(Some(b"{}"));
-    exported.record.body.as_mut().unwrap().place = Some(Place::NotKept(NotKept {}));
+    exported.record.body.as_mut().unwrap().place = Some(Place::NotKept(NotKept::default()));
     let verdict = exported.record_verdict();
     assert!(verdict.report.passed(), "{}", verdict.report);
     assert!(verdict.report.to_string().contains("the body itself was not kept"), "{}", verdict.report);

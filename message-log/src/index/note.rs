@@ -37,7 +37,7 @@ impl Note {
                 RequestKey::guarded(record.role(), record.direction(), &record.request_id),
             ),
             Kind::Stamp(stamp) => Noted::stamp(stamp),
-            Kind::SegmentStart(_) | Kind::Material(_) | Kind::Name(_) => Noted::Other,
+            Kind::SegmentStart(_) | Kind::Material(_) | Kind::Name(_) | Kind::Erasure(_) => Noted::Other,
         };
         Self { sequence: entry.sequence, offset, time: UnixMillis(entry.time_ms), kind }
     }

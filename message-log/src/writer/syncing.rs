@@ -105,6 +105,7 @@ impl Writer {
                     }
                     unstamped.add(receipt.sequence, receipt.time);
                 }
+                Effect::Erasure(place) => *locked(&self.live.last_erasure) = Some(*place),
                 Effect::Stamp { leaves, root } => unstamped.cover(leaves.iter().copied(), *root),
             }
         }

@@ -138,6 +138,7 @@ impl Default for RawTransport {
 struct RawMessageLog {
     dir: PathBuf,
     segment_mib: Option<u64>,
+    encrypt_bodies: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -330,7 +331,11 @@ impl File<'_> {
             let reason = format!("must be between 1 and {SEGMENT_MIB_LIMIT}");
             return Err(self.refuse("message_log.segment_mib", reason));
         }
-        Ok(MessageLogConfig { dir: self.path(&raw.dir), segment_bytes: mib * 1024 * 1024 })
+        Ok(MessageLogConfig {
+            dir: self.path(&raw.dir),
+            segment_bytes: mib * 1024 * 1024,
+            encrypt_bodies: raw.encrypt_bodies.unwrap_or(defaults::ENCRYPT_BODIES),
+        })
     }
 
     fn signature(

@@ -23,6 +23,7 @@ use crate::consumer::authenticate::Clients;
 use crate::consumer::receive::Intakes;
 use crate::exchange::Intake;
 use crate::gate::{Conditions, Gate};
+use crate::log_key;
 use crate::logging::Logging;
 use crate::metrics::{Metrics, Watches};
 use crate::provider::Provider;
@@ -142,21 +143,22 @@ async fn open(config: &Config) -> Result<(Parts, Background), ServerError> {
     Ok((parts, background))
 }
 
-/// Opening the token derives a key with Argon2id, opening the log reads a segment, opening the registry's cache hashes and walks over the
-/// snapshot: at the same time, on threads of their own.
+/// Opening the token derives a key with Argon2id, opening the log reads a segment, and beside that, opening the registry's cache hashes and walks over the
+/// snapshot: on threads of their own.
 async fn open_what_takes_time(
     config: &Config,
     clock_check: &Arc<ClockCheck>,
 ) -> Result<(SoftToken, MessageLog, Arc<Registry>), ServerError> {
     // Not waited for: whoever needs random numbers earlier waits for the same.
     spawn_blocking(seed_random_numbers);
-    let token = spawn_blocking({
-        let config = config.token.clone();
-        move || open_token(&config)
-    });
-    let log = spawn_blocking({
-        let (server, config) = (config.id.clone(), config.message_log.clone());
-        move || open_log(server, &config)
+    // The log's key lies in the token.
+    let token_and_log = spawn_blocking({
+        let (server, token, log) = (config.id.clone(), config.token.clone(), config.message_log.clone());
+        move || {
+            let token = open_token(&token)?;
+            let log = open_log(server, &log, &token)?;
+            Ok::<_, ServerError>((token, log))
+        }
     });
     let registry = spawn_blocking({
         let (anchor, cache) = (config.anchor.clone(), Cache::new(&config.data_dir));
@@ -164,9 +166,9 @@ async fn open_what_takes_time(
         move || Registry::open(anchor, cache, clock_check)
     });
     // All are waited for, whatever the first one says: a log that is still being opened would stay locked behind the error.
-    let (token, log, registry) = tokio::join!(token, log, registry);
-    let (token, log) = (token.map_err(|_| ServerError::Stopped)?, log.map_err(|_| ServerError::Stopped)?);
-    Ok((token?, log?, Arc::new(registry.map_err(|_| ServerError::Stopped)?)))
+    let (token_and_log, registry) = tokio::join!(token_and_log, registry);
+    let (token, log) = token_and_log.map_err(|_| ServerError::Stopped)??;
+    Ok((token, log, Arc::new(registry.map_err(|_| ServerError::Stopped)?)))
 }
 
 /// aws-lc gathers jitter of the processor before its first random number, for 10 to 15 ms of CPU. Without this the first handshake would do that.
@@ -182,13 +184,18 @@ fn open_token(config: &TokenConfig) -> Result<SoftToken, ServerError> {
     Ok(SoftToken::open(&config.dir, &pin)?)
 }
 
-fn open_log(server: SecurityServerId, config: &MessageLogConfig) -> Result<MessageLog, ServerError> {
+fn open_log(
+    server: SecurityServerId,
+    config: &MessageLogConfig,
+    token: &SoftToken,
+) -> Result<MessageLog, ServerError> {
     kogge_durable::create_dir(&config.dir, true)?;
     let options = Options {
         server,
         segment_bytes: config.segment_bytes,
         index_cache_bytes: INDEX_CACHE_BYTES,
         replay_window: REPLAY_WINDOW,
+        log_key: if config.encrypt_bodies { Some(log_key::make(token)?) } else { None },
         clock: clock::now,
     };
     let (log, recovery) = MessageLog::open(&config.dir, options)?;

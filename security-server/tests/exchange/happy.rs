@@ -6,6 +6,7 @@ use kogge_evidence::verify::{self, LogRecord};
 use kogge_message_log::{Found, Reader};
 use kogge_proto::digest::sha512;
 use kogge_proto::wire::log::body::Place;
+use kogge_proto::wire::log::not_kept::Why;
 use kogge_security_server::clock;
 
 use crate::instance::{Agency, Instance, PERSONS, PORTAL, Running};
@@ -105,8 +106,10 @@ async fn bodies_not_kept(by: &Agency) {
     assert_logged(&consumer, &provider, 2);
     for (server, agency) in [(&consumer, Agency::consumer()), (&provider, Agency::provider())] {
         let kept = agency.server != by.server;
-        let is_kept =
-            |found: &Found| !matches!(found.record.body.as_ref().unwrap().place, Some(Place::NotKept(_)));
+        let is_kept = |found: &Found| match &found.record.body.as_ref().unwrap().place {
+            Some(Place::NotKept(absent)) => absent.why() == Why::Sealed,
+            _ => true,
+        };
         assert!(server.records().iter().all(|found| is_kept(found) == kept), "{}", agency.server);
         let files = |dir: &str| std::fs::read_dir(server.log_dir.join(dir)).unwrap().count();
         assert_eq!((files("bodies"), files("spool")), (if kept { 2 } else { 0 }, 0), "{}", agency.server);

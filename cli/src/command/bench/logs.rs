@@ -75,7 +75,7 @@ pub(super) async fn audit(
 
 fn check(dir: &std::path::Path, snapshot: &VerifiedSnapshot, audit: &mut Audit) -> anyhow::Result<()> {
     let mut first_flaw = None;
-    let verdict = verify_each(dir, snapshot, false, |record| {
+    let verdict = verify_each(dir, snapshot, None, false, |record| {
         let RecordVerdict { verdict, .. } = record;
         let passed = verdict.report.passed();
         if !passed && first_flaw.is_none() {

@@ -6,6 +6,7 @@ use kogge_message_log::Found;
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::evidence::SignatureMethod;
 use kogge_proto::wire::log::body::Place;
+use kogge_proto::wire::log::not_kept::Why;
 use kogge_proto::wire::log::{Direction, Role};
 use serde_json::{Value, json};
 
@@ -77,11 +78,35 @@ fn body(found: &Found) -> String {
             let place = match &body.place {
                 Some(Place::Inline(_)) => "in the record".to_owned(),
                 Some(Place::File(name)) => format!("in the file bodies/{name}"),
-                Some(Place::NotKept(_)) => "not kept by the server's configuration".to_owned(),
+                Some(Place::NotKept(absent)) => match absent.why() {
+                    Why::Configuration => "not kept by the server's configuration".to_owned(),
+                    Why::Sealed => "encrypted in the record".to_owned(),
+                    why => format!("not readable ({})", why_absent(why)),
+                },
                 None => "in an unknown place".to_owned(),
             };
             format!("{} bytes {place}, SHA-512 {}", body.length, hex::encode(&body.sha512))
         }
+    }
+}
+
+/// Why a body is not to be had, for people.
+pub(super) fn why_absent(why: Why) -> &'static str {
+    match why {
+        Why::Configuration => "the server was configured not to keep it",
+        Why::Sealed => "it is encrypted, and its key is not here",
+        Why::Erased => "it was erased",
+        Why::Damaged => "it does not open with its key",
+    }
+}
+
+/// The same for programs.
+fn why_absent_word(why: Why) -> &'static str {
+    match why {
+        Why::Configuration => "not kept",
+        Why::Sealed => "encrypted",
+        Why::Erased => "erased",
+        Why::Damaged => "damaged",
     }
 }
 
@@ -128,7 +153,11 @@ pub(super) fn as_json(found: &Found) -> Value {
                 Some(Place::File(name)) => Some(name),
                 _ => None,
             },
-            "kept": !matches!(&body.place, Some(Place::NotKept(_))),
+            "kept": !matches!(&body.place, Some(Place::NotKept(absent)) if absent.why() == Why::Configuration),
+            "absent": match &body.place {
+                Some(Place::NotKept(absent)) => Some(why_absent_word(absent.why())),
+                _ => None,
+            },
         })),
         "signature": record.signature.as_ref().map(|signature| json!({
             "method": method(signature.method()),

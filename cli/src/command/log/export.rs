@@ -13,7 +13,8 @@ use kogge_message_log::{Filter, Found, Reader};
 use kogge_proto::wire::log::body::Place;
 use kogge_proto::wire::log::{Direction, Role};
 
-use super::describe::{as_line, direction};
+use super::describe::{as_line, direction, why_absent};
+use super::key::LogKeyArgs;
 use super::{LogPlace, each};
 use crate::failure::{Failure, OrFail};
 
@@ -21,6 +22,8 @@ use crate::failure::{Failure, OrFail};
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     place: LogPlace,
+    #[command(flatten)]
+    key: LogKeyArgs,
     /// The message id (x-road-id)
     #[arg(long, value_name = "ID")]
     message_id: String,
@@ -63,7 +66,7 @@ enum Profile {
 
 /// Carries it out.
 pub(super) fn run(args: &ExportArgs, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let reader = args.place.open()?;
+    let reader = args.place.open_with_bodies(&args.key)?;
     let found = select(&reader, args)?;
     if found.stamp.is_none() && !args.unstamped {
         return Err(Failure::Failed(anyhow!(
@@ -156,10 +159,11 @@ fn body_file(reader: &Reader, found: &Found, args: &ExportArgs) -> anyhow::Resul
             check_given(found, given)?;
             given.clone()
         }
-        (Some(Place::NotKept(_)), None) => bail!(
-            "the log does not have the body of record {}: the server was configured not to keep it. \
+        (Some(Place::NotKept(absent)), None) => bail!(
+            "the log does not give the body of record {}: {}. \
              Give the body that the information system or the register has with --body FILE",
-            found.sequence
+            found.sequence,
+            why_absent(absent.why())
         ),
         (_, Some(_)) => bail!("the log itself has all of record {}: leave --body out", found.sequence),
         (Some(Place::File(name)), None) => {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_evidence::report::{Check, Outcome};
 use kogge_evidence::verify::{LogRecord, Records, Verdict};
-use kogge_message_log::{Damage, Found, LogError, Reader};
+use kogge_message_log::{Damage, Found, LogError, LogKey, Reader};
 use kogge_proto::digest::{Sha512, sha512};
 use kogge_proto::wire::log::Role;
 use kogge_proto::wire::log::body::Place;
@@ -55,8 +55,13 @@ pub(crate) struct RecordVerdict {
 ///
 /// # Errors
 /// The directory or a file in it cannot be read. What can be read and is wrong is in the verdict.
-pub(super) fn verify(dir: &Path, snapshot: &VerifiedSnapshot, verbose: bool) -> anyhow::Result<LogVerdict> {
-    verify_each(dir, snapshot, verbose, |_| {})
+pub(super) fn verify(
+    dir: &Path,
+    snapshot: &VerifiedSnapshot,
+    key: Option<&Arc<dyn LogKey>>,
+    verbose: bool,
+) -> anyhow::Result<LogVerdict> {
+    verify_each(dir, snapshot, key, verbose, |_| {})
 }
 
 /// As [`verify`]; hands each record to `each` as it is checked, in no order.
@@ -66,6 +71,7 @@ pub(super) fn verify(dir: &Path, snapshot: &VerifiedSnapshot, verbose: bool) -> 
 pub(crate) fn verify_each(
     dir: &Path,
     snapshot: &VerifiedSnapshot,
+    key: Option<&Arc<dyn LogKey>>,
     verbose: bool,
     each: impl FnMut(&RecordVerdict) + Send,
 ) -> anyhow::Result<LogVerdict> {
@@ -75,6 +81,10 @@ pub(crate) fn verify_each(
             return Ok(LogVerdict { damage: vec![damage], ..LogVerdict::default() });
         }
         Err(error) => return Err(error).context("is not a readable message log"),
+    };
+    let reader = match key {
+        Some(key) => reader.with_log_key(key.clone()),
+        None => reader,
     };
     let (to_check, queue) = sync_channel(QUEUE_RECORDS);
     let (to_tell, told) = sync_channel(QUEUE_RECORDS);
