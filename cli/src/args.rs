@@ -38,7 +38,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     SecurityServer(security_server::Command),
     /// The authority of an instance: who takes part, told by a signed snapshot
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "registry")]
     CentralRegistry(registry::Command),
     /// CA, OCSP responder and timestamping authority for development
     #[command(subcommand)]

@@ -34,5 +34,6 @@ pub mod signature;
 pub mod stored_zip;
 pub mod timestamp_chain;
 pub mod tree;
+pub mod verification_conf;
 pub mod verify;
 pub mod xades;

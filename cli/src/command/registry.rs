@@ -3,6 +3,7 @@
 mod change;
 mod policy;
 mod show;
+mod verificationconf;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -119,6 +120,10 @@ pub(crate) enum Command {
   kogge central-registry renew-delegation --config central-registry.toml
   kogge central-registry renew-delegation --config central-registry.toml --new-key   (the old one may be known to others)")]
     RenewDelegation(RenewArgs),
+    /// Write a snapshot as the configuration directory that X-Road's own verifier needs, and `kogge verify --globalconf`
+    #[command(after_help = "Example:
+  kogge central-registry export-verificationconf --anchor anchor.toml --snapshot snapshot --out verificationconf")]
+    ExportVerificationconf(verificationconf::ExportArgs),
 }
 
 /// Which registry.
@@ -192,6 +197,7 @@ pub(crate) fn run(command: Command, out: &mut dyn Write) -> Result<ExitCode, Fai
         Command::Resume(args) => args.carry_out(out),
         Command::Policy(args) => policy::run(&args, out),
         Command::RenewDelegation(args) => renew(&args, out),
+        Command::ExportVerificationconf(args) => verificationconf::run(&args, out),
     }?;
     Ok(ExitCode::SUCCESS)
 }

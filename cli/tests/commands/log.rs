@@ -112,6 +112,57 @@ fn a_record_without_timestamp_is_exported_only_when_asked_for() {
 }
 
 #[test]
+fn a_container_of_x_roads_form_is_verified_by_the_exported_configuration() {
+    let world = World::stamped();
+    let conf =
+        ["registry", "export-verificationconf", "--anchor", "anchor.toml", "--snapshot", "data/snapshot"];
+    expect(&world.kogge(&[&conf[..], &["--out", "conf"]].concat()), 0);
+    for response in [&[][..], &["--response"]] {
+        let export = [
+            "log",
+            "export",
+            "--dir",
+            "log",
+            "--message-id",
+            MESSAGE_ID,
+            "--profile",
+            "xroad",
+            "--out",
+            "x.asice",
+        ];
+        expect(&world.kogge(&[&export[..], response].concat()), 0);
+        let said = expect(&world.kogge(&["verify", "x.asice", "--globalconf", "conf"]), 0);
+        assert!(said.contains("x.asice: PASSED"), "{said}");
+        // The other form's verifier knows every byte of its own containers, and takes no others.
+        let strict = world.kogge(&["verify", "x.asice", "--anchor", "anchor.toml"]);
+        expect(&strict, 1);
+        assert!(text(&strict.stdout).contains("FAIL    container."), "{}", text(&strict.stdout));
+    }
+    // What another snapshot approved must not stay beside this one.
+    let said = expect(&world.kogge(&[&conf[..], &["--out", "conf"]].concat()), 1);
+    assert!(said.contains("conf is not empty"), "{said}");
+    let strange = ["registry", "export-verificationconf", "--anchor", "anchor.toml", "--snapshot", "x.asice"];
+    let said = expect(&world.kogge(&[&strange[..], &["--out", "other"]].concat()), 2);
+    assert!(
+        said.contains("cannot use the registry snapshot x.asice") && !world.path("other").exists(),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_was_not_stamped_for_x_road_is_not_exported_for_it() {
+    let world = World::stamped_without_xroad();
+    let export = ["log", "export", "--dir", "log", "--message-id", MESSAGE_ID, "--out", "message.asice"];
+    for also in [&[][..], &["--unstamped"]] {
+        let said = expect(&world.kogge(&[&export[..], &["--profile", "xroad"], also].concat()), 1);
+        assert!(said.contains("this batch was stamped without X-Road's form"), "{said}");
+        assert!(said.contains("`xroad = true` in [timestamping]"), "{said}");
+        assert!(!world.path("message.asice").exists());
+    }
+    expect(&world.kogge(&export), 0);
+}
+
+#[test]
 fn several_records_are_listed_and_none_is_chosen() {
     let world = World::new();
     world.exchange();

@@ -18,9 +18,10 @@ use kogge_certs::trust::{ApprovedCa, ApprovedTsa};
 use kogge_evidence::evidence_record::batch_root;
 use kogge_evidence::material::Material;
 use kogge_evidence::signature::{self, Credential, Parts};
+use kogge_evidence::timestamp_chain;
 use kogge_evidence::xades;
 use kogge_message_log::{Durability, MessageLog, NewBody, NewBodyPlace, NewMessage, Options};
-use kogge_proto::digest::{Sha256, Sha512, sha512};
+use kogge_proto::digest::{Sha256, Sha512, sha256, sha512};
 use kogge_proto::id::{MemberId, SecurityServerId, ServiceId, SubsystemId};
 use kogge_proto::message::{RequestParts, ResponseParts, RestRequest, RestResponse, request_hash};
 use kogge_proto::time::UnixMillis;
@@ -47,6 +48,8 @@ pub(crate) struct World {
     ca: Identity,
     tsa: Identity,
     log: Option<MessageLog>,
+    /// Whether batches are stamped in X-Road's form as well.
+    xroad: bool,
 }
 
 impl World {
@@ -66,7 +69,7 @@ impl World {
             clock: now,
         };
         let (log, _) = MessageLog::open(&dir.path().join("log"), options).unwrap();
-        let world = Self { dir, ca, tsa, log: Some(log) };
+        let world = Self { dir, ca, tsa, log: Some(log), xroad: true };
         world.publish();
         world
     }
@@ -81,6 +84,14 @@ impl World {
     /// With an exchange in the log, timestamped, and the log closed.
     pub(crate) fn stamped() -> Self {
         let mut world = Self::new();
+        world.stamp();
+        world.close();
+        world
+    }
+
+    /// As [`Self::stamped`], by a server that was not configured for X-Road's form.
+    pub(crate) fn stamped_without_xroad() -> Self {
+        let mut world = Self { xroad: false, ..Self::new() };
         world.stamp();
         world.close();
         world
@@ -119,6 +130,7 @@ impl World {
             log.unstamped(100).into_iter().map(|sequence| (sequence, leaf(sequence))).collect();
         let digests: Vec<Sha256> = leaves.iter().map(|(_, digest)| *digest).collect();
         let root = batch_root(log.last_root(), &digests).unwrap();
+        let xroad = timestamp_chain::result(&digests).unwrap();
         let stamp = StampRecord {
             token: self.token(root),
             leaves: leaves
@@ -127,7 +139,7 @@ impl World {
                 .collect(),
             previous_root: log.last_root().map_or_else(Vec::new, |root| root.0.to_vec()),
             root: root.0.to_vec(),
-            ..StampRecord::default()
+            xroad_token: if self.xroad { self.token(sha256(&xroad)) } else { Vec::new() },
         };
         let (tell, told) = mpsc::channel();
         log.append_stamp(stamp, Box::new(move |outcome| tell.send(outcome).unwrap()));
