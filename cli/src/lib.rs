@@ -10,6 +10,7 @@ mod demo;
 mod digest;
 mod failure;
 mod output;
+mod progress;
 
 use std::io::{self, BufWriter, Write};
 use std::panic::PanicHookInfo;

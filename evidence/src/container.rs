@@ -165,13 +165,23 @@ pub fn write_record(
         Some(stamp) => Some(stamped(stamp, sequence, xades::leaf(signature, &parts, &material)?)?),
         None => None,
     };
-    let contents = Contents {
-        message: &record.message,
-        parts,
-        signature,
-        material: &material,
-        evidence_record: evidence_record.as_ref(),
-    };
+    write_record_with(out, record, &material, evidence_record.as_ref(), body)
+}
+
+/// As [`write_record`], of a record whose timestamp is an evidence record already.
+///
+/// # Errors
+/// See [`ContainerError`].
+pub fn write_record_with(
+    out: impl Write + Seek,
+    record: &MessageRecord,
+    material: &Material,
+    evidence_record: Option<&EvidenceRecord>,
+    body: Option<&mut dyn Read>,
+) -> Result<(), ContainerError> {
+    let signature = record.signature.as_ref().ok_or(ContainerError::Record("it has no signature"))?;
+    let parts = parts_of(record)?;
+    let contents = Contents { message: &record.message, parts, signature, material, evidence_record };
     with_body(record, body, |body| write(out, &contents, body))
 }
 

@@ -6,7 +6,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use kogge_proto::digest::{Sha256, sha256};
 use kogge_proto::wire::log::SegmentStart;
 
@@ -33,10 +32,9 @@ pub(crate) struct Item {
     /// Where its frame ends.
     pub(crate) end: u64,
     pub(crate) entry: Entry,
+    pub(crate) payload: bytes::Bytes,
     /// SHA-256 of its payload.
     pub(crate) hash: Sha256,
-    /// The payload itself: a piece of what was read.
-    pub(crate) payload: Bytes,
 }
 
 /// What comes next in a log.

@@ -1,8 +1,10 @@
 //! `kogge log`: the message log of a security server, while the server runs and when it does not.
 
+mod bundle;
 mod describe;
 mod export;
 pub(crate) mod key;
+mod unpack;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -38,6 +40,16 @@ pub(crate) enum Command {
   kogge log export --config security-server.toml --message-id 4711 --response --out response.asice
   kogge log export --config security-server.toml --message-id 4711 --profile xroad --out request.asice")]
     Export(export::ExportArgs),
+    /// Write many records, with all that their verification needs, into one file for an auditor
+    #[command(after_help = "Examples:
+  kogge log bundle --config security-server.toml --from 2026-11-01 --to 2026-12-01 --out november.bundle
+  kogge log bundle --dir log --client DEMO/GOV/2002/benefits --service DEMO/GOV/1001/population/persons --out asked.bundle
+
+The auditor runs: kogge verify november.bundle --anchor anchor.toml")]
+    Bundle(bundle::BundleArgs),
+    /// Write the ASiC-E containers of all records of a bundle
+    #[command(after_help = "Example:\n  kogge log unpack november.bundle --out november")]
+    Unpack(unpack::UnpackArgs),
     /// Rebuild the index from the segments; the server must not be running
     #[command(after_help = "Example:\n  kogge log reindex --config security-server.toml")]
     Reindex(ReindexArgs),
@@ -112,6 +124,8 @@ pub(crate) fn run(command: Command, out: &mut dyn Write) -> Result<ExitCode, Fai
         Command::List(args) => list(args, out),
         Command::Show(args) => show(args, out),
         Command::Export(args) => export::run(&args, out),
+        Command::Bundle(args) => bundle::run(&args, out),
+        Command::Unpack(args) => unpack::run(&args, out),
         Command::Reindex(args) => reindex(&args, out),
     }
 }

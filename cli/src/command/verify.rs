@@ -1,6 +1,7 @@
 //! `kogge verify`: checks evidence offline, against an anchor and a registry snapshot, or against an X-Road configuration directory.
 //! Needs no server and touches no network.
 
+pub(super) mod bundle;
 mod container;
 mod html;
 pub(super) mod log;
@@ -21,6 +22,7 @@ use kogge_proto::time::UnixMillis;
 use kogge_security_server::clock;
 use serde_json::{Value, json};
 
+use self::bundle::BundleVerdict;
 use self::log::LogVerdict;
 use self::trust::Trust;
 use super::log::key::LogKeyArgs;
@@ -33,16 +35,18 @@ use crate::output;
 Examples:
   kogge verify request.asice response.asice --anchor anchor.toml
   kogge verify /var/lib/kogge/log --anchor anchor.toml --snapshot snapshot --json
+  kogge verify november.bundle --anchor anchor.toml
   kogge verify from-xroad.asice --globalconf verificationconf
   kogge verify request.asice --anchor anchor.toml --html report.html
 
 Exit codes: 0 all good, 1 something failed or could not be decided, 2 something cannot be read.
 Without --snapshot, the newest registry snapshot is taken that lies beside a PATH or the anchor (as `snapshot` or \
-`data/snapshot`, there or one directory below). It counts only if the anchor's keys have signed it.
+`data/snapshot`, there or one directory below). It counts only if the anchor's keys have signed it. \
+A bundle has its own, to which the same applies; --snapshot takes its place.
 With --globalconf, the containers are X-Road's. The directory (what X-Road calls verificationconf, or a security server's \
 /etc/xroad/globalconf) is taken as given: no signature over it is checked, so know where it comes from.")]
 pub(crate) struct Args {
-    /// Container files (*.asice) and directories of message logs
+    /// Container files (*.asice), directories of message logs, and auditors' bundles
     #[arg(value_name = "PATH", required_unless_present = "schema")]
     paths: Vec<PathBuf>,
     /// The configuration anchor of the instance, from a source that you trust
@@ -65,7 +69,7 @@ pub(crate) struct Args {
     /// Print the JSON Schema of what --json prints, and do nothing else
     #[arg(long, exclusive = true)]
     schema: bool,
-    /// For message logs: show every check of every record, not only what is not good
+    /// For message logs and bundles: show every check of every record, not only what is not good
     #[arg(long)]
     verbose: bool,
 }
@@ -74,6 +78,7 @@ pub(crate) struct Args {
 enum Finding {
     Container(Sha256, Box<Verdict>),
     Log(LogVerdict),
+    Bundle(Box<BundleVerdict>),
     Unreadable(anyhow::Error),
 }
 
@@ -90,7 +95,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure>
     let key = args.key.open()?;
     let mut all = Vec::with_capacity(args.paths.len());
     for path in &args.paths {
-        let finding = examine(path, &trust, key.as_ref(), args.verbose);
+        let finding = examine(path, &trust, key.as_ref(), args);
         if !args.json {
             print(out, path, &finding)?;
         }
@@ -109,8 +114,18 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure>
     Ok(code(&all).into())
 }
 
-fn examine(path: &Path, trust: &Trust, key: Option<&Arc<dyn LogKey>>, verbose: bool) -> Finding {
+fn examine(path: &Path, trust: &Trust, key: Option<&Arc<dyn LogKey>>, args: &Args) -> Finding {
+    let verbose = args.verbose;
     let finding = match trust {
+        Trust::Anchor(_, anchor) => examine_bundle(path, &bundle::Given { anchor, snapshot: None, verbose }),
+        Trust::Snapshot(source, snapshot) if bundle::is_one(path) => {
+            // One that merely lay beside does not take the place of the bundle's own.
+            let snapshot = args.snapshot.is_some().then_some(&**snapshot);
+            examine_bundle(path, &bundle::Given { anchor: &source.anchor, snapshot, verbose })
+        }
+        Trust::GlobalConf(..) if bundle::is_one(path) => {
+            Err(anyhow::anyhow!("is a bundle: bundles are checked against an --anchor"))
+        }
         Trust::Snapshot(_, snapshot) if path.is_dir() => {
             log::verify(path, snapshot, key, verbose).map(Finding::Log)
         }
@@ -121,6 +136,10 @@ fn examine(path: &Path, trust: &Trust, key: Option<&Arc<dyn LogKey>>, verbose: b
             .map(|(sha256, verdict)| Finding::Container(sha256, Box::new(verdict))),
     };
     finding.unwrap_or_else(Finding::Unreadable)
+}
+
+fn examine_bundle(path: &Path, given: &bundle::Given<'_>) -> anyhow::Result<Finding> {
+    bundle::verify(path, given).map(|verdict| Finding::Bundle(Box::new(verdict)))
 }
 
 /// What could not be read outweighs what failed: nothing is known about it.
@@ -139,6 +158,7 @@ impl Finding {
         match self {
             Self::Container(_, verdict) => verdict.report.passed(),
             Self::Log(verdict) => verdict.passed(),
+            Self::Bundle(verdict) => verdict.passed(),
             Self::Unreadable(_) => false,
         }
     }
@@ -154,6 +174,7 @@ fn print(out: &mut dyn Write, path: &Path, finding: &Finding) -> Result<(), Fail
             write!(out, "{}", verdict.report)?;
         }
         Finding::Log(verdict) => log::print(out, &path, verdict)?,
+        Finding::Bundle(verdict) => bundle::print(out, &path, verdict)?,
         Finding::Unreadable(error) => eprintln!("kogge: {path}: {error:#}"),
     }
     Ok(())
@@ -211,6 +232,7 @@ fn finding_json(path: &Path, finding: &Finding) -> Value {
             "checks": checks_json(&verdict.report),
         }),
         Finding::Log(verdict) => log::as_json(&path, verdict),
+        Finding::Bundle(verdict) => bundle::as_json(&path, verdict),
         Finding::Unreadable(error) => {
             json!({"path": path, "kind": "unreadable", "passed": false, "error": format!("{error:#}")})
         }

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod bundle;
+#[cfg(test)]
 mod instance;
 #[cfg(test)]
 mod log;

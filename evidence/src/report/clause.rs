@@ -6,8 +6,8 @@ pub fn clause(name: &str) -> Option<&'static str> {
     CLAUSES.iter().find(|(found, _)| *found == name).map(|(_, clause)| *clause)
 }
 
-/// All checks with their clauses, in the order of reports. "Kogge evidence" is `docs/evidence.md`: rules of this project alone.
-pub const CLAUSES: [(&str, &str); 37] = [
+/// All checks with their clauses, in the order of reports. "Kogge evidence" is `docs/evidence.md`, "Kogge bundle" `docs/bundle.md`: rules of this project alone.
+pub const CLAUSES: [(&str, &str); 43] = [
     ("container.zip", "PKWARE APPNOTE 4.3.16"),
     ("container.entries", "EN 319 162-1 clauses 4.3 and 4.4"),
     ("container.mimetype", "EN 319 162-1 annex A.1"),
@@ -34,6 +34,7 @@ pub const CLAUSES: [(&str, &str); 37] = [
     ("registry.time", "Kogge evidence section 3"),
     ("record.fields", "Kogge evidence section 5"),
     ("record.time", "Kogge evidence section 5"),
+    ("record.entry", "Kogge bundle section 3"),
     ("container.coverage", "EN 319 162-1 clause 4.4.3.2"),
     ("container.layout", "Kogge evidence section 2"),
     ("log.structure", "Kogge evidence section 5"),
@@ -45,6 +46,11 @@ pub const CLAUSES: [(&str, &str); 37] = [
     ("log.material", "Kogge evidence section 5"),
     ("log.body", "Kogge evidence section 5"),
     ("log.stamp", "Kogge evidence section 5"),
+    ("bundle.snapshot", "Kogge bundle section 3"),
+    ("bundle.structure", "Kogge bundle section 2"),
+    ("bundle.complete", "Kogge bundle section 3"),
+    ("bundle.checkpoint", "C2SP tlog-checkpoint"),
+    ("bundle.inclusion", "RFC 6962 section 2.1"),
 ];
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Seek;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use kogge_evidence::verify::{self, Verdict};
 use kogge_proto::digest::Sha256;
 
@@ -21,6 +21,7 @@ pub(super) fn verify(path: &Path, trust: &Trust) -> anyhow::Result<(Sha256, Verd
     file.rewind().context("cannot be read")?;
     let verdict = match trust {
         Trust::Snapshot(_, snapshot) => verify::container(file, snapshot),
+        Trust::Anchor(..) => bail!("is no bundle any more"),
         Trust::GlobalConf(_, _, conf) => verify::xroad_container(file, conf),
     };
     Ok((sha256, verdict))

@@ -34,11 +34,12 @@ pub(crate) struct LogVerdict {
     records: Vec<RecordVerdict>,
 }
 
+/// Records by their verdict.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Counts {
-    passed: u64,
-    failed: u64,
-    undecided: u64,
+pub(super) struct Counts {
+    pub(super) passed: u64,
+    pub(super) failed: u64,
+    pub(super) undecided: u64,
 }
 
 /// A record with what its checks found.
@@ -173,11 +174,7 @@ fn gather(told: Receiver<RecordVerdict>, verbose: bool, mut each: impl FnMut(&Re
     for record in told {
         each(&record);
         let found = outcome(&record.verdict.report);
-        match found {
-            Outcome::Passed => gathered.counts.passed += 1,
-            Outcome::Failed => gathered.counts.failed += 1,
-            Outcome::Indeterminate | Outcome::NotApplicable => gathered.counts.undecided += 1,
-        }
+        gathered.counts.note(found);
         if verbose || found != Outcome::Passed {
             gathered.records.push(record);
         }
@@ -214,8 +211,24 @@ impl Progress {
 }
 
 impl Counts {
-    fn total(self) -> u64 {
+    pub(super) fn total(self) -> u64 {
         self.passed + self.failed + self.undecided
+    }
+
+    /// Counts a record.
+    pub(super) fn note(&mut self, found: Outcome) {
+        match found {
+            Outcome::Passed => self.passed += 1,
+            Outcome::Failed => self.failed += 1,
+            Outcome::Indeterminate | Outcome::NotApplicable => self.undecided += 1,
+        }
+    }
+
+    /// Counts those of another count.
+    pub(super) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.undecided += other.undecided;
     }
 }
 
@@ -245,9 +258,8 @@ pub(super) fn print(out: &mut dyn Write, path: &str, verdict: &LogVerdict) -> Re
         verdict.word(),
         verdict.counts.total()
     )?;
-    for RecordVerdict { sequence, verdict, .. } in &verdict.records {
-        writeln!(out, "record {sequence}: {}", super::word(&verdict.report))?;
-        writeln!(out, "{}\n{}", statement_text(&verdict.statement), verdict.report.to_string().trim_end())?;
+    for record in &verdict.records {
+        record_text(out, record)?;
     }
     for check in structure(verdict) {
         writeln!(out, "{:<6}  {}  {}", check.outcome.word(), check.name, output::line(&check.reason))?;
@@ -255,20 +267,28 @@ pub(super) fn print(out: &mut dyn Write, path: &str, verdict: &LogVerdict) -> Re
     Ok(())
 }
 
+/// A record for people.
+pub(super) fn record_text(out: &mut dyn Write, record: &RecordVerdict) -> Result<(), Failure> {
+    let RecordVerdict { sequence, verdict, .. } = record;
+    writeln!(out, "record {sequence}: {}", super::word(&verdict.report))?;
+    writeln!(out, "{}\n{}", statement_text(&verdict.statement), verdict.report.to_string().trim_end())?;
+    Ok(())
+}
+
+/// A record for programs.
+pub(super) fn record_json(record: &RecordVerdict) -> Value {
+    let RecordVerdict { sequence, verdict, .. } = record;
+    json!({
+        "sequence": sequence,
+        "passed": verdict.report.passed(),
+        "statement": statement_json(&verdict.statement),
+        "checks": verdict.report.checks,
+    })
+}
+
 /// The verdict for programs.
 pub(super) fn as_json(path: &str, verdict: &LogVerdict) -> Value {
-    let records: Vec<Value> = verdict
-        .records
-        .iter()
-        .map(|RecordVerdict { sequence, verdict, .. }| {
-            json!({
-                "sequence": sequence,
-                "passed": verdict.report.passed(),
-                "statement": statement_json(&verdict.statement),
-                "checks": verdict.report.checks,
-            })
-        })
-        .collect();
+    let records: Vec<Value> = verdict.records.iter().map(record_json).collect();
     let Counts { passed, failed, undecided } = verdict.counts;
     json!({
         "path": path,
@@ -301,7 +321,7 @@ fn structure(verdict: &LogVerdict) -> Vec<Check> {
 }
 
 /// One per core: the work is signatures.
-fn workers() -> usize {
+pub(super) fn workers() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -11,13 +11,15 @@ use kogge_evidence::globalconf::{GlobalConf, SHARED_PARAMS_BYTES_MAX};
 use kogge_proto::digest::{Sha256, sha256};
 use serde_json::{Value, json};
 
-use super::{Args, snapshot};
+use super::{Args, bundle, snapshot};
 use crate::output;
 
 /// What the user trusts.
 pub(super) enum Trust {
     /// A snapshot, and where it comes from.
     Snapshot(SnapshotSource, Box<VerifiedSnapshot>),
+    /// An anchor alone: each bundle brings its snapshot along.
+    Anchor(PathBuf, Anchor),
     /// A configuration directory, with the SHA-256 of each of its documents that was read.
     GlobalConf(PathBuf, Documents, GlobalConf),
 }
@@ -26,7 +28,7 @@ pub(super) enum Trust {
 pub(super) struct SnapshotSource {
     path: PathBuf,
     anchor_path: PathBuf,
-    anchor: Anchor,
+    pub(super) anchor: Anchor,
 }
 
 /// Paths within a configuration directory, with digests.
@@ -45,6 +47,9 @@ impl Trust {
         }
         let Some(anchor_path) = &args.anchor else { bail!("name an --anchor or a --globalconf") };
         let anchor = snapshot::load_anchor(anchor_path)?;
+        if args.snapshot.is_none() && args.paths.iter().all(|path| bundle::is_one(path)) {
+            return Ok(Self::Anchor(anchor_path.clone(), anchor));
+        }
         let (path, snapshot) = match &args.snapshot {
             Some(path) => (path.clone(), snapshot::load(path, &anchor)?),
             None => snapshot::find(&args.paths, anchor_path, &anchor)?,
@@ -56,6 +61,11 @@ impl Trust {
     /// What is checked against, in a sentence, and what there is to say about it.
     pub(super) fn describe(&self) -> Vec<String> {
         match self {
+            Self::Anchor(path, anchor) => vec![format!(
+                "checking against the anchor {} of instance {}, each bundle by the registry snapshot in it",
+                path.display(),
+                output::line(anchor.instance())
+            )],
             Self::Snapshot(source, snapshot) => vec![format!(
                 "checking against registry snapshot {} of instance {} ({}), issued {}, from {}",
                 snapshot.version(),
@@ -83,9 +93,8 @@ impl Trust {
     /// The member of the JSON object that says what was checked against.
     pub(super) fn as_json(&self) -> (&'static str, Value) {
         match self {
+            Self::Anchor(path, anchor) => ("anchor", anchor_json(path, anchor)),
             Self::Snapshot(source, snapshot) => {
-                let keys = source.anchor.root_keys();
-                let root_keys: Vec<String> = keys.iter().map(|key| sha256(key.spki()).to_string()).collect();
                 let value = json!({
                     "path": source.path.display().to_string(),
                     "sha256": sha256(snapshot.bytes()).to_string(),
@@ -94,11 +103,7 @@ impl Trust {
                     "version": snapshot.version(),
                     "issued": snapshot.issued().to_string(),
                     "expires": snapshot.expires().to_string(),
-                    "anchor": {
-                        "path": source.anchor_path.display().to_string(),
-                        "root_keys_sha256": root_keys,
-                        "root_threshold": source.anchor.root_threshold(),
-                    },
+                    "anchor": anchor_json(&source.anchor_path, &source.anchor),
                 });
                 ("snapshot", value)
             }
@@ -117,6 +122,16 @@ impl Trust {
             }
         }
     }
+}
+
+fn anchor_json(path: &Path, anchor: &Anchor) -> Value {
+    let root_keys: Vec<String> =
+        anchor.root_keys().iter().map(|key| sha256(key.spki()).to_string()).collect();
+    json!({
+        "path": path.display().to_string(),
+        "root_keys_sha256": root_keys,
+        "root_threshold": anchor.root_threshold(),
+    })
 }
 
 /// `instance-identifier`, and the `shared-params.xml` of each directory beside it.
