@@ -10,6 +10,7 @@ use kogge_evidence::container;
 use kogge_evidence::evidence_record::batch_root;
 use kogge_evidence::material::Material;
 use kogge_evidence::signature::{Credential, Parts, Signed, sign, sign_batch};
+use kogge_evidence::timestamp_chain;
 use kogge_evidence::verify::{self, LogRecord, Verdict};
 use kogge_evidence::xades;
 use kogge_proto::digest::{Sha256, sha256, sha512};
@@ -60,11 +61,22 @@ impl Exported {
     /// A request that was signed together with others: the one at `place` among `count`.
     pub(crate) fn in_batch(world: World, body: Option<&[u8]>, count: u8, place: usize) -> Self {
         let credential = world.credential(&Wish::default());
+        Self::in_batch_by(world, &credential, body, count, place)
+    }
+
+    /// As [`Self::in_batch`], signed by this credential.
+    pub(crate) fn in_batch_by(
+        world: World,
+        credential: &Credential,
+        body: Option<&[u8]>,
+        count: u8,
+        place: usize,
+    ) -> Self {
         Self::new(world, Which::Request, body, NOW, |own| {
             let mut messages: Vec<_> =
                 (0..count).map(|number| Parts { message: sha512(&[number]), body: None }).collect();
             messages[place] = *own;
-            sign_batch(&messages, &credential, NOW).unwrap().remove(place)
+            sign_batch(&messages, credential, NOW).unwrap().remove(place)
         })
     }
 
@@ -127,7 +139,8 @@ impl Exported {
     pub(crate) fn stamp_among(&mut self, others: &[Sha256]) {
         let leaves: Vec<Sha256> = others.iter().copied().chain([self.leaf()]).collect();
         let root = batch_root(None, &leaves).unwrap();
-        let (token, tsa) = self.world.token(root);
+        let xroad = sha256(&timestamp_chain::result(&leaves).unwrap());
+        let ([token, xroad_token], tsa) = self.world.tokens([root, xroad]);
         self.tsas = vec![ApprovedTsa {
             name: "Test TSA".to_owned(),
             url: "http://tsa.example/".to_owned(),
@@ -143,7 +156,7 @@ impl Exported {
                 .collect(),
             previous_root: vec![],
             root: root.as_bytes().to_vec(),
-            ..StampRecord::default()
+            xroad_token,
         });
     }
 
@@ -163,6 +176,15 @@ impl Exported {
         let mut out = Cursor::new(Vec::new());
         let stamp = self.stamp.as_ref();
         container::write_record(&mut out, SEQUENCE, &self.record, &self.material, stamp, None).unwrap();
+        out.into_inner()
+    }
+
+    /// The container's bytes in X-Road's form.
+    pub(crate) fn xroad_container(&self) -> Vec<u8> {
+        let mut out = Cursor::new(Vec::new());
+        let stamp = self.stamp.as_ref();
+        container::xroad::write_record(&mut out, SEQUENCE, &self.record, &self.material, stamp, None)
+            .unwrap();
         out.into_inner()
     }
 

@@ -10,6 +10,8 @@ mod exported;
 #[cfg(test)]
 mod judges;
 #[cfg(test)]
+mod judges_xroad;
+#[cfg(test)]
 mod known;
 #[cfg(test)]
 mod signatures;

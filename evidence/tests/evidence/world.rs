@@ -132,18 +132,27 @@ impl World {
 
     /// A TSA's token over a digest, as of now, and the TSA's certificate.
     pub(crate) fn token(&self, digest: Sha256) -> (Vec<u8>, Certificate) {
+        let ([token], tsa) = self.tokens([digest]);
+        (token, tsa)
+    }
+
+    /// Its tokens over several digests.
+    pub(crate) fn tokens<const N: usize>(&self, digests: [Sha256; N]) -> ([Vec<u8>; N], Certificate) {
         let key = ephemeral(NewKeyKind::EcdsaP256).unwrap();
         let Identity { certificate: ca, key: ca_key } = &self.ca;
         let subject = service("Test TSA");
         let terms = terms(NOW, DAY * 30, 4);
         let certificate =
             profile::issue(ca, &**ca_key, key.public_key(), Profile::Timestamping, &subject, &terms).unwrap();
-        let request = timestamp::request(&Imprint::Sha256(digest), None);
-        let request = timestamp::parse_request(&request).unwrap();
-        let issue =
-            Issue { certificate: &certificate, key: &*key, policy: "1.2.3.4", serial: [5; 16], now: NOW };
-        let response = timestamp::respond(&request, &issue).unwrap();
-        (timestamp::token_of_response(&response).unwrap(), certificate)
+        let token = |digest| {
+            let request = timestamp::request(&Imprint::Sha256(digest), None);
+            let request = timestamp::parse_request(&request).unwrap();
+            let issue =
+                Issue { certificate: &certificate, key: &*key, policy: "1.2.3.4", serial: [5; 16], now: NOW };
+            let response = timestamp::respond(&request, &issue).unwrap();
+            timestamp::token_of_response(&response).unwrap()
+        };
+        (digests.map(token), certificate)
     }
 
     /// A credential that is good now.
