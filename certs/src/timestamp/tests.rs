@@ -6,6 +6,7 @@ use kogge_proto::time::UnixMillis;
 use super::structures::{SIGNING_CERTIFICATE_V2, TST_INFO};
 use super::{
     Imprint, Issue, TimestampError, ess, parse_request, reject, request, respond, token_of_response, verify,
+    verify_under_any_policy,
 };
 use crate::cms;
 use crate::testing::pki::{CODE_SIGNING, Party, Spec, TIME_STAMPING};
@@ -68,13 +69,24 @@ fn a_token_says_when_by_whom_and_under_which_policy() {
 }
 
 #[test]
-fn a_token_without_certificate_and_nonce_is_as_good() {
+fn a_token_without_nonce_is_as_good_if_none_was_sent() {
+    let party = tsa(&Spec::tsa("TSA"));
+    let parsed = parse_request(&request(&imprint(), None)).unwrap();
+    let token = token_of_response(&respond(&parsed, &issue(&party, NOW)).unwrap()).unwrap();
+    verify(&token, &imprint(), None, &trust(&party)).unwrap();
+    assert_eq!(verify(&token, &imprint(), Some(NONCE), &trust(&party)).unwrap_err(), TimestampError::Nonce);
+}
+
+/// Kogge always asks for the certificate; others may not have, as X-Road does not.
+#[test]
+fn only_a_token_of_others_may_lack_its_certificate() {
     let party = tsa(&Spec::tsa("TSA"));
     let mut parsed = parse_request(&request(&imprint(), None)).unwrap();
     parsed.cert_req = false;
     let token = token_of_response(&respond(&parsed, &issue(&party, NOW)).unwrap()).unwrap();
-    verify(&token, &imprint(), None, &trust(&party)).unwrap();
-    assert_eq!(verify(&token, &imprint(), Some(NONCE), &trust(&party)).unwrap_err(), TimestampError::Nonce);
+    let lacks = TimestampError::Rule("the token does not carry its TSA's certificate");
+    assert_eq!(verify(&token, &imprint(), None, &trust(&party)).unwrap_err(), lacks);
+    verify_under_any_policy(&token, b"evidence", &trust(&party)).unwrap();
 }
 
 #[test]

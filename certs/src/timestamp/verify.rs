@@ -21,7 +21,7 @@ use crate::trust::{ApprovedTsa, TrustStore};
 /// an altered one is refused even where the signature does not reach.
 ///
 /// The certificates that a token carries are not signed. Each must therefore be the listed certificate of the TSA, one of an
-/// approved CA or TSA, or one whose digest is among the signed ESS certificate ids.
+/// approved CA or TSA, or one whose digest is among the signed ESS certificate ids; the TSA's own must be there, and none twice.
 ///
 /// # Errors
 /// Any of that does not hold.
@@ -40,7 +40,7 @@ pub fn verify(
 }
 
 /// As [`verify`], about `content` by SHA-256, SHA-384 or SHA-512, whichever the token names, and under any policy: for lists of TSAs that
-/// name no policies.
+/// name no policies, and for requests of others, which may not have asked for the TSA's certificate.
 ///
 /// # Errors
 /// As for [`verify`].
@@ -72,6 +72,9 @@ fn check(token: &[u8], demands: &Demands<'_>, trust: &TrustStore) -> Result<Veri
     message.verify(TST_INFO, certificate)?;
     let ids = CertificateIds::of(&message, certificate)?;
     check_carried(&message, &ids, certificate, trust)?;
+    if !demands.any_policy {
+        check_complete(&message, certificate)?;
+    }
     profile::check(certificate, Profile::Timestamping)
         .map_err(|error| TimestampError::Certificate(error.to_string()))?;
 
@@ -146,6 +149,20 @@ fn check_carried(
                 "the token carries a certificate that is neither approved nor signed for",
             ));
         }
+    }
+    Ok(())
+}
+
+/// RFC 3161 section 2.4.1: who asks for the TSA's certificate gets it, and every request of Kogge's does. The set is not signed, so without this rule what stands
+/// in it could be taken out or repeated unseen.
+fn check_complete(message: &SignedMessage<'_>, tsa: &Certificate) -> Result<(), TimestampError> {
+    let carried = message.certificates()?;
+    let is_repeated = |(at, der): (usize, &Vec<u8>)| carried.iter().take(at).any(|earlier| earlier == der);
+    if !carried.iter().any(|der| der == tsa.der()) {
+        return Err(TimestampError::Rule("the token does not carry its TSA's certificate"));
+    }
+    if carried.iter().enumerate().any(is_repeated) {
+        return Err(TimestampError::Rule("the token carries a certificate twice"));
     }
     Ok(())
 }

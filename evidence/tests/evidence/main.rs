@@ -6,6 +6,8 @@ mod altered;
 #[cfg(test)]
 mod batch;
 #[cfg(test)]
+mod deviations;
+#[cfg(test)]
 mod exported;
 #[cfg(test)]
 mod judges;
