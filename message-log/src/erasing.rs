@@ -64,6 +64,14 @@ pub struct FoundErasure {
     pub erasure: Erasure,
 }
 
+impl FoundErasure {
+    /// Whether it is about the record with this sequence.
+    #[must_use]
+    pub fn is_about(&self, sequence: u64) -> bool {
+        self.statement.records.iter().any(|span| (span.first..=span.last).contains(&sequence))
+    }
+}
+
 /// The records that some erasures are about.
 #[derive(Clone, Debug, Default)]
 pub struct ErasedRecords(Vec<(u64, u64)>);

@@ -59,10 +59,12 @@
 //! Deliberately absent: a switch that skips a stage, handler lists, retries after the first byte, unlogged exchanges.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod body;
 pub mod clock;
 pub mod config;
 pub mod consumer;
+pub mod erasure;
 pub mod exchange;
 mod fault;
 mod gate;

@@ -1,5 +1,6 @@
 //! The composition root: builds every part once, binds, runs, drains.
 
+mod office;
 mod reset_key;
 mod start;
 mod status;
@@ -28,7 +29,10 @@ use crate::provider::backend::TlsSetupError;
 use crate::registry::{Fetcher, Registry};
 use crate::trust::{OcspKeeper, Timestamper};
 
+use self::office::OperatorSocket;
 use self::status::Status;
+
+pub(crate) use self::start::log_options;
 
 /// A security server that has bound everything and may serve.
 pub struct SecurityServer {
@@ -56,6 +60,8 @@ struct Background {
     fetcher: Fetcher,
     ocsp_keeper: OcspKeeper,
     timestamper: Arc<Timestamper>,
+    /// Absent if it could not be bound.
+    operators: Option<OperatorSocket>,
 }
 
 /// Why a security server does not start. The operator must act; the text says how.
@@ -146,6 +152,9 @@ impl SecurityServer {
         background.spawn(self.background.fetcher.run(background_end.clone()));
         background.spawn(self.background.ocsp_keeper.run(background_end.clone()));
         background.spawn(self.background.timestamper.run(background_end.clone()));
+        if let Some(operators) = self.background.operators {
+            background.spawn(operators.run(background_end.clone()));
+        }
         let listener = self.provider.as_ref().map(|side| Arc::clone(&side.listener));
         background.spawn(follow_snapshots(
             self.registry,

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod describe;
+mod erase;
 mod export;
 pub(crate) mod key;
 mod unpack;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use kogge_message_log::{Filter, Found, LogError, Reader};
+use kogge_message_log::{ErasedRecords, Filter, Found, FoundErasure, LogError, Reader};
 use kogge_proto::time::UnixMillis;
 use kogge_security_server::log_key;
 use time::OffsetDateTime;
@@ -50,6 +51,12 @@ The auditor runs: kogge verify november.bundle --anchor anchor.toml")]
     /// Write the ASiC-E containers of all records of a bundle
     #[command(after_help = "Example:\n  kogge log unpack november.bundle --out november")]
     Unpack(unpack::UnpackArgs),
+    /// Erase the bodies of a message for good, also from copies of the segments; everything else stays and still verifies
+    #[command(after_help = "Example:
+  kogge log erase --config security-server.toml --message-id 4711 --reason \"court order 12/26\"
+
+What is destroyed is the key of each body, and the file of a large one. Copies of LOG_DIR/keys made before still have the keys: keep them apart from other backups, and not for long.")]
+    Erase(erase::EraseArgs),
     /// Rebuild the index from the segments; the server must not be running
     #[command(after_help = "Example:\n  kogge log reindex --config security-server.toml")]
     Reindex(ReindexArgs),
@@ -126,6 +133,7 @@ pub(crate) fn run(command: Command, out: &mut dyn Write) -> Result<ExitCode, Fai
         Command::Export(args) => export::run(&args, out),
         Command::Bundle(args) => bundle::run(&args, out),
         Command::Unpack(args) => unpack::run(&args, out),
+        Command::Erase(args) => erase::run(args, out),
         Command::Reindex(args) => reindex(&args, out),
     }
 }
@@ -170,13 +178,35 @@ fn list(args: ListArgs, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         from: args.from,
         to: args.to,
     };
+    let form = if args.json { Form::Json } else { Form::Line };
+    let erasures = reader.erasures().or_failed()?;
+    let erased = ErasedRecords::of(&erasures);
+    // Erasures are of no client and no service: they are listed where everything is.
+    let is_all = [&filter.message_id, &filter.request_id, &filter.client, &filter.service]
+        .iter()
+        .all(|text| text.is_none());
+    let is_in_time = |found: &FoundErasure| {
+        filter.from.is_none_or(|from| from <= found.time) && filter.to.is_none_or(|to| found.time < to)
+    };
+    let mut erasures = erasures.iter().filter(|found| is_all && is_in_time(found)).peekable();
     let mut left = args.limit.unwrap_or(u64::MAX);
     if left > 0 {
         each(&reader, &filter, |found| {
-            print(out, &found, if args.json { Form::Json } else { Form::Line })?;
-            left -= 1;
+            while let Some(erasure) =
+                erasures.next_if(|erasure| erasure.sequence < found.sequence && left > 0)
+            {
+                print_erasure(out, erasure, form)?;
+                left -= 1;
+            }
+            if left > 0 {
+                print(out, found, &erased, form)?;
+                left -= 1;
+            }
             Ok(left > 0)
         })?;
+    }
+    for erasure in erasures.take(usize::try_from(left).unwrap_or(usize::MAX)) {
+        print_erasure(out, erasure, form)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -188,10 +218,17 @@ fn show(args: ShowArgs, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         request_id: args.request_id,
         ..Filter::default()
     };
+    let erasures = reader.erasures().or_failed()?;
+    let erased = ErasedRecords::of(&erasures);
     let mut count = 0_u64;
     each(&reader, &filter, |found| {
         count += 1;
-        print(out, &found, if args.json { Form::Json } else { Form::Text })?;
+        let form = if args.json { Form::Json } else { Form::Text };
+        let sequence = found.sequence;
+        print(out, found, &erased, form)?;
+        for erasure in erasures.iter().filter(|erasure| erasure.is_about(sequence)) {
+            print_erasure(out, erasure, form)?;
+        }
         Ok(true)
     })?;
     if count == 0 {
@@ -228,11 +265,21 @@ enum Form {
     Json,
 }
 
-fn print(out: &mut dyn Write, found: &Found, form: Form) -> io::Result<()> {
+fn print(out: &mut dyn Write, mut found: Found, erased: &ErasedRecords, form: Form) -> io::Result<()> {
+    if erased.contains(found.sequence) {
+        describe::mark_erased(&mut found);
+    }
     match form {
-        Form::Line => writeln!(out, "{}", as_line(found)),
-        Form::Text => write!(out, "{}", as_text(found)),
-        Form::Json => output::json_line(out, &as_json(found)),
+        Form::Line => writeln!(out, "{}", as_line(&found)),
+        Form::Text => write!(out, "{}", as_text(&found)),
+        Form::Json => output::json_line(out, &as_json(&found)),
+    }
+}
+
+fn print_erasure(out: &mut dyn Write, found: &FoundErasure, form: Form) -> io::Result<()> {
+    match form {
+        Form::Line | Form::Text => writeln!(out, "{}", describe::erasure_as_line(found)),
+        Form::Json => output::json_line(out, &describe::erasure_as_json(found)),
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub(super) mod bundle;
 mod container;
+mod erasure;
 mod html;
 pub(super) mod log;
 pub(super) mod snapshot;

@@ -193,6 +193,18 @@ fn get(port: u16, path: &str) -> String {
     answer
 }
 
+fn assert_no_file_has(dir: &std::path::Path, bytes: &[u8]) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            assert_no_file_has(&path, bytes);
+        } else if path.is_file() {
+            let content = std::fs::read(&path).unwrap();
+            assert!(!content.windows(bytes.len()).any(|window| window == bytes), "{}", path.display());
+        }
+    }
+}
+
 fn wait_for(what: &str, mut reached: impl FnMut() -> bool) {
     let started = Instant::now();
     while !reached() {
@@ -237,8 +249,44 @@ fn commands_alone_make_an_instance_whose_evidence_verifies() {
             .kogge(&format!("log export --config {config} --message-id 4711 {option} --out message.asice"));
         instance.kogge("verify message.asice --anchor registry/anchor.toml");
     }
+    // The running server erases.
+    let erase = "log erase --config 2002.toml --message-id 4711 --reason court-order --actor tester";
+    let said = instance.kogge(erase);
+    assert!(said.starts_with("erased the bodies of the records "), "{said}");
+    let refused = |line: &str| {
+        let output = instance.output(line);
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = refused(erase);
+    assert!(said.contains("it was erased before"), "{said}");
+    let said = refused(&erase.replace("4711", "4712"));
+    assert!(said.contains("no record with this message id"), "{said}");
+    let said = refused("log export --config 2002.toml --message-id 4711 --response --out message.asice");
+    assert!(said.contains("does not give the body"), "{said}");
+    instance.write("body", "[\"Anna\"]");
+    instance
+        .kogge("log export --config 2002.toml --message-id 4711 --response --body body --out message.asice");
+    instance.kogge("verify message.asice --anchor registry/anchor.toml");
+    let verified = instance.kogge(verify);
+    assert!(verified.contains("asked for by tester: court-order"), "{verified}");
     daemons.into_iter().rev().for_each(Daemon::stop);
     let listed = instance.kogge("log list --config 2002.toml");
-    assert_eq!(listed.lines().count(), 2, "{listed}");
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+    assert!(listed.contains("by tester: court-order"), "{listed}");
+    let shown = instance.kogge("log show --config 2002.toml --message-id 4711");
+    assert!(shown.contains("not readable (it was erased)") && shown.contains("court-order"), "{shown}");
+    // Without a server the command itself does it.
+    instance.kogge(&erase.replace("2002.toml", "1001.toml"));
+    for server in ["1001", "2002"] {
+        let line = format!("verify {server}/log --anchor registry/anchor.toml");
+        for line in [&format!("{line} --log-key {server}/token/log.key --pin file:pin"), &line] {
+            let verified = instance.kogge(line);
+            assert!(verified.contains("1 erasures are signed by who may erase"), "{verified}");
+        }
+    }
+    for server in ["1001", "2002"] {
+        assert_no_file_has(&instance.dir.path().join(server), b"[\"Anna\"]");
+    }
     instance.kogge("log reindex --config 2002.toml");
 }

@@ -11,8 +11,10 @@ use kogge_transport::{Identity, Listener, ListenerLimits, PeerTrust, TunnelLimit
 use tokio::task::spawn_blocking;
 use tokio_util::task::TaskTracker;
 
+use super::office::OperatorSocket;
 use super::status::Status;
 use super::{Background, ConsumerSide, ProviderSide, SecurityServer, ServerError, reset_key};
+use crate::admin::{Office, SOCKET};
 use crate::body::Retention;
 use crate::clock;
 use crate::config::{
@@ -23,7 +25,7 @@ use crate::consumer::authenticate::Clients;
 use crate::consumer::receive::Intakes;
 use crate::exchange::Intake;
 use crate::gate::{Conditions, Gate};
-use crate::log_key;
+use crate::log_key::{self, OpenLogKeyError};
 use crate::logging::Logging;
 use crate::metrics::{Metrics, Watches};
 use crate::provider::Provider;
@@ -118,7 +120,12 @@ async fn open(config: &Config) -> Result<(Parts, Background), ServerError> {
         Forms { xroad: config.timestamp_xroad },
         Arc::clone(&leaves),
     );
+    let office = Office { server: config.id.clone(), log: log.clone(), token: token.clone() };
+    let operators = OperatorSocket::bind(&config.data_dir.join(SOCKET), office)
+        .inspect_err(|error| tracing::warn!(%error, "operators cannot ask this server for anything"))
+        .ok();
     let background = Background {
+        operators,
         fetcher: Fetcher::new(Arc::clone(&registry), config.registry.clone()),
         ocsp_keeper: OcspKeeper {
             server: config.id.clone(),
@@ -190,15 +197,7 @@ fn open_log(
     token: &SoftToken,
 ) -> Result<MessageLog, ServerError> {
     kogge_durable::create_dir(&config.dir, true)?;
-    let options = Options {
-        server,
-        segment_bytes: config.segment_bytes,
-        index_cache_bytes: INDEX_CACHE_BYTES,
-        replay_window: REPLAY_WINDOW,
-        log_key: if config.encrypt_bodies { Some(log_key::make(token)?) } else { None },
-        clock: clock::now,
-    };
-    let (log, recovery) = MessageLog::open(&config.dir, options)?;
+    let (log, recovery) = MessageLog::open(&config.dir, log_options(server, config, token)?)?;
     tracing::info!(entries = recovery.entries, "message log open");
     if recovery.torn_bytes > 0 {
         tracing::warn!(bytes = recovery.torn_bytes, "a torn tail of the message log was set aside");
@@ -207,6 +206,22 @@ fn open_log(
         tracing::warn!(%reason, "the message log's index was rebuilt");
     }
     Ok(log)
+}
+
+/// How this server keeps its log.
+pub(crate) fn log_options(
+    server: SecurityServerId,
+    config: &MessageLogConfig,
+    token: &SoftToken,
+) -> Result<Options, OpenLogKeyError> {
+    Ok(Options {
+        server,
+        segment_bytes: config.segment_bytes,
+        index_cache_bytes: INDEX_CACHE_BYTES,
+        replay_window: REPLAY_WINDOW,
+        log_key: if config.encrypt_bodies { Some(log_key::make(token)?) } else { None },
+        clock: clock::now,
+    })
 }
 
 /// The members for which this server must be able to sign.

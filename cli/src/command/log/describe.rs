@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use kogge_message_log::Found;
+use kogge_message_log::{Found, FoundErasure};
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::evidence::SignatureMethod;
 use kogge_proto::wire::log::body::Place;
 use kogge_proto::wire::log::not_kept::Why;
-use kogge_proto::wire::log::{Direction, Role};
+use kogge_proto::wire::log::{Direction, NotKept, Role, Span};
 use serde_json::{Value, json};
 
 use crate::output::line;
@@ -165,5 +165,48 @@ pub(super) fn as_json(found: &Found) -> Value {
             "certificate_sha256": hex::encode(&signature.certificate_sha256),
         })),
         "timestamped": found.stamp.is_some(),
+    })
+}
+
+/// The body was erased: where it was encrypted, its key is gone everywhere, not only here.
+pub(super) fn mark_erased(found: &mut Found) {
+    if let Some(body) = &mut found.record.body
+        && !matches!(&body.place, Some(Place::NotKept(absent)) if absent.why() == Why::Configuration)
+    {
+        body.place = Some(Place::NotKept(NotKept { why: Why::Erased.into() }));
+    }
+}
+
+/// An erasure in one line.
+pub(super) fn erasure_as_line(found: &FoundErasure) -> String {
+    format!(
+        "{:>8}  {}  erasure of the bodies of {}, by {}: {}",
+        found.sequence,
+        found.time,
+        spans(found),
+        line(&found.statement.actor),
+        line(&found.statement.reason)
+    )
+}
+
+fn spans(found: &FoundErasure) -> String {
+    let span = |span: &Span| match span.first == span.last {
+        true => span.first.to_string(),
+        false => format!("{} to {}", span.first, span.last),
+    };
+    found.statement.records.iter().map(span).collect::<Vec<_>>().join(", ")
+}
+
+/// An erasure for programs.
+pub(super) fn erasure_as_json(found: &FoundErasure) -> Value {
+    let statement = &found.statement;
+    json!({
+        "sequence": found.sequence,
+        "time": found.time.to_string(),
+        "kind": "erasure",
+        "records": statement.records.iter().map(|span| json!([span.first, span.last])).collect::<Vec<_>>(),
+        "reason": statement.reason,
+        "actor": statement.actor,
+        "signed": UnixMillis(statement.time_ms).to_string(),
     })
 }

@@ -18,7 +18,7 @@ use kogge_proto::wire::log::Role;
 use kogge_proto::wire::log::body::Place;
 use serde_json::{Value, json};
 
-use super::{outcome, statement_json, statement_text};
+use super::{erasure, outcome, statement_json, statement_text};
 use crate::digest;
 use crate::failure::Failure;
 use crate::output;
@@ -28,6 +28,8 @@ use crate::output;
 pub(crate) struct LogVerdict {
     /// Damage to the structure.
     damage: Vec<Damage>,
+    /// What is to be said of erasures.
+    erasures: Vec<Check>,
     /// Records that passed, failed, or could not be decided.
     counts: Counts,
     /// Records to show, in order: those that did not pass, or all of them.
@@ -107,6 +109,8 @@ pub(crate) fn verify_each(
     let (handed_over, damage) = audited?;
     ensure!(verdict.counts.total() == handed_over, "not every record was checked: this is an error in Kogge");
     verdict.damage = damage;
+    let server = reader.server().unwrap_or_default().unwrap_or_default();
+    verdict.erasures = erasure::check(&reader.erasures().unwrap_or_default(), &server, snapshot);
     verdict.records.sort_by_key(|record| record.sequence);
     Ok(verdict)
 }
@@ -235,13 +239,20 @@ impl Counts {
 impl LogVerdict {
     /// Whether the structure is whole, there is a record, and every record passed.
     pub(crate) fn passed(&self) -> bool {
-        self.damage.is_empty() && self.counts.total() > 0 && self.counts.passed == self.counts.total()
+        let erasures = self.erasures.iter().all(|check| check.outcome == Outcome::Passed);
+        self.damage.is_empty()
+            && erasures
+            && self.counts.total() > 0
+            && self.counts.passed == self.counts.total()
     }
 
     fn word(&self) -> &'static str {
         if self.passed() {
             "PASSED"
-        } else if self.damage.is_empty() && self.counts.failed == 0 {
+        } else if self.damage.is_empty()
+            && self.counts.failed == 0
+            && self.erasures.iter().all(|check| check.outcome != Outcome::Failed)
+        {
             "NOT DECIDED"
         } else {
             "FAILED"
@@ -310,14 +321,15 @@ fn structure(verdict: &LogVerdict) -> Vec<Check> {
     if verdict.damage.is_empty() {
         let reason =
             "every frame, checksum, sequence number, link of the chain and body file is as it was written";
-        return vec![Check { name: "log.structure", outcome: Outcome::Passed, reason: reason.to_owned() }];
+        let whole = Check { name: "log.structure", outcome: Outcome::Passed, reason: reason.to_owned() };
+        return [whole].into_iter().chain(verdict.erasures.iter().cloned()).collect();
     }
     let failed = |damage: &Damage| Check {
         name: damage.check,
         outcome: Outcome::Failed,
         reason: format!("{}, byte {}: {}", damage.file, damage.offset, damage.reason),
     };
-    verdict.damage.iter().map(failed).collect()
+    verdict.damage.iter().map(failed).chain(verdict.erasures.iter().cloned()).collect()
 }
 
 /// One per core: the work is signatures.
