@@ -11,7 +11,10 @@
 //! The document (X-Road "Protocol for Downloading Configuration", section 2.6.2) is of version 3 of its schema, which all of X-Road 7.6 to 7.8 read. The order
 //! of its elements is the schema's. What Kogge has and X-Road has not is left out: suspensions, services, policies of TSAs, the registry's keys.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::successors;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -35,7 +38,7 @@ pub fn shared_params(snapshot: &VerifiedSnapshot, sources: &[String]) -> String 
     // The schema asks for one at least.
     let sources = if sources.is_empty() { &[String::new()][..] } else { sources };
     sources.iter().for_each(|source| xml.within("source", |xml| xml.text("address", host(source))));
-    snapshot.trust().cas().iter().for_each(|ca| approved_ca(&mut xml, ca));
+    approved_cas(&mut xml, snapshot.trust().cas());
     snapshot.trust().tsas().iter().for_each(|tsa| approved_tsa(&mut xml, tsa));
     parties.write(&mut xml);
     xml.within("globalSettings", |xml| {
@@ -64,16 +67,37 @@ pub fn directory_name(instance: &str) -> String {
     if name.bytes().all(|byte| byte == b'.') { name.replace('.', "%2E") } else { name }
 }
 
-fn approved_ca(xml: &mut Xml, ca: &ApprovedCa) {
-    xml.within("approvedCA", |xml| {
-        xml.text("name", &ca.name);
-        xml.text("authenticationOnly", "false");
-        xml.within("topCA", |xml| ca_info(xml, &ca.certificate, ca));
-        for intermediate in &ca.intermediates {
-            xml.within("intermediateCA", |xml| ca_info(xml, intermediate, ca));
-        }
-        xml.text("certificateProfileInfo", PROFILE);
-    });
+/// An intermediate CA that the snapshot lists is approved by that, without an OCSP response about it. In this document's words it stands for itself; as an
+/// `intermediateCA` it would be one that its issuer may have revoked. X-Road's verifier begins at the CA that issued the certificate either way; `kogge verify`
+/// takes the first CA that a path leads to, so each stands before its issuer.
+fn approved_cas(xml: &mut Xml, cas: &[Arc<ApprovedCa>]) {
+    let mut approved: Vec<(&Certificate, &ApprovedCa)> = Vec::new();
+    for ca in cas {
+        approved
+            .extend(ca.intermediates.iter().chain([&ca.certificate]).map(|certificate| (certificate, &**ca)));
+    }
+    approved.sort_by_key(|(certificate, ca)| Reverse(depth(certificate, ca)));
+    for (certificate, ca) in approved {
+        xml.within("approvedCA", |xml| {
+            xml.text("name", &ca.name);
+            xml.text("authenticationOnly", "false");
+            xml.within("topCA", |xml| ca_info(xml, certificate, ca));
+            xml.text("certificateProfileInfo", PROFILE);
+        });
+    }
+}
+
+/// How many of the CA's certificates are above this one.
+fn depth(certificate: &Certificate, ca: &ApprovedCa) -> usize {
+    let above = |below: &&Certificate| {
+        let issuer = below.issuer_der().to_vec();
+        ca.intermediates.iter().chain([&ca.certificate]).find(|above| above.subject_der() == issuer)
+    };
+    // A certificate that names itself, or a circle, ends where there can be no more.
+    successors(Some(certificate), above)
+        .take(ca.intermediates.len() + 1)
+        .take_while(|found| **found != ca.certificate)
+        .count()
 }
 
 /// A CA with those who answer for its certificates. X-Road ties a responder's certificate to a URL, Kogge does not: the lists are put side by side.
