@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use kogge_evidence::timestamp_chain::TimestampChain;
+use kogge_proto::digest::{Sha256, sha256};
 use kogge_security_server::clock;
 use kogge_signer::KeyUse;
 
@@ -159,6 +161,32 @@ async fn records_wait_for_the_tsa_but_not_for_ever() {
         assert!(server.records().iter().all(|found| found.stamp.is_some()), "none is lost");
     }
     assert_eq!(refused(&consumer).await, (200, String::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_stamped_in_all_forms_or_waits() {
+    let (instance, consumer, provider) = Instance::with_two_servers("h2").await;
+    let faults = &instance.trust.faults;
+    faults.tsa_answers.store(1, Ordering::Relaxed);
+    faults.tsa_down.store(true, Ordering::Relaxed);
+    assert_eq!(refused(&consumer).await, (200, String::new()));
+    for server in [&consumer, &provider] {
+        server.status_is("in want of a token", |status| warns(status, "no timestamping authority")).await;
+    }
+    assert_eq!(faults.tsa_answers.load(Ordering::Relaxed), 0, "one of the servers has one of two tokens");
+    for server in [&consumer, &provider] {
+        assert!(server.records().iter().all(|found| found.stamp.is_none()), "half a stamp is none");
+    }
+    faults.tsa_down.store(false, Ordering::Relaxed);
+    for server in [&consumer, &provider] {
+        server.status_is("stamped", |status| status["unstamped"] == 0).await;
+        for found in server.records() {
+            let chain = TimestampChain::of_batch(&found.stamp.unwrap(), found.sequence).unwrap();
+            let digest = sha256(&chain.result);
+            let is_about_it = chain.token.windows(Sha256::LEN).any(|bytes| bytes == digest.as_bytes());
+            assert!(is_about_it, "the token is about another digest");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -271,6 +271,7 @@ dir = "log"
 segment_mib = 8
 [timestamping]
 interval_s = 1
+xroad = true
 [[clients]]
 subsystem = "{subsystem}"
 connection = "http"

@@ -38,6 +38,8 @@ pub(crate) struct TrustServices {
 #[derive(Default)]
 pub(crate) struct Faults {
     pub(crate) tsa_down: AtomicBool,
+    /// While the TSA is down, it still gives so many answers.
+    pub(crate) tsa_answers: AtomicU64,
     /// By this much the TSA's clock is ahead.
     pub(crate) tsa_ahead_s: AtomicI64,
     pub(crate) ocsp_down: AtomicBool,
@@ -105,7 +107,7 @@ impl Responder {
         let path = request.uri().path().to_owned();
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let down = match path.as_str() {
-            "/tsa" => self.faults.tsa_down.load(Ordering::Relaxed),
+            "/tsa" => self.faults.tsa_down.load(Ordering::Relaxed) && !self.one_more_answer(),
             _ => self.faults.ocsp_down.load(Ordering::Relaxed),
         };
         if down {
@@ -114,6 +116,11 @@ impl Responder {
             return response;
         }
         Response::new(full(if path == "/tsa" { self.stamp(&body) } else { self.status(&body) }))
+    }
+
+    fn one_more_answer(&self) -> bool {
+        let left = &self.faults.tsa_answers;
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 
     fn status(&self, request: &[u8]) -> Vec<u8> {
