@@ -173,6 +173,7 @@ fn message() -> NewMessage {
         request_id: String::new(),
         client: "DEMO/GOV/2000/client".to_owned(),
         service: "DEMO/GOV/1001/register/service".to_owned(),
+        subject: None,
         peer_server: "DEMO/GOV/2000/main".to_owned(),
         message: Bytes::from(vec![b'm'; RECORD_BYTES - OVERHEAD_BYTES]),
         body: None,

@@ -221,6 +221,7 @@ fn message(number: u64) -> NewMessage {
         request_id: id("r", number),
         client: client(number),
         service: format!("DEMO/GOV/1001/register/service-{}", number % 101),
+        subject: None,
         peer_server: format!("DEMO/GOV/{}/main", 2000 + number % 100),
         message: Bytes::from_static(b"GET /r1/DEMO/GOV/1001/register/persons HTTP/1.1\r\n"),
         body: None,

@@ -115,9 +115,10 @@ impl Draft {
             let keys = keys.ok_or_else(|| AppendError::Suspect("the segment has no keys".to_owned()))?;
             keys.seal(self.chain.next(), sha512, body, &mut sealed)?;
         }
-        let Prepared { fixed, to_seal, ids: [message_id, request_id], key, durability, .. } = prepared;
+        let Prepared { fixed, to_seal, found_by: [message_id, request_id, subject], key, durability, .. } =
+            prepared;
         let [client, service, _] = names.map(|name| name.fingerprint);
-        let keys = Keys { message_id, request_id, client, service };
+        let keys = Keys { message_id, request_id, client, service, subject };
         self.push(segment, time, Noted::Message(keys, key), |out| {
             let ciphertext = sealed.as_slice();
             let sealed = to_seal.as_ref().map(|ToSeal { sha512, .. }| Sealed { sha512, ciphertext });

@@ -294,16 +294,18 @@ impl WholeSegments {
 
 /// What the filter's texts are looked for by.
 fn probes(filter: &Filter) -> Vec<Probe> {
-    let Filter { message_id, request_id, client, service, .. } = filter;
-    [
+    let Filter { message_id, request_id, client, service, subject, .. } = filter;
+    let subject = subject.map(|pseudonym| Fingerprint::of_subject(&pseudonym));
+    let subject = subject.map(|fingerprint| Probe { field: Field::Subject, fingerprint });
+    let texts = [
         (Field::RequestId, request_id),
         (Field::MessageId, message_id),
         (Field::Service, service),
         (Field::Client, client),
     ]
     .into_iter()
-    .filter_map(|(field, text)| Some(Probe { field, fingerprint: Fingerprint::of(text.as_deref()?) }))
-    .collect()
+    .filter_map(|(field, text)| Some(Probe { field, fingerprint: Fingerprint::of(text.as_deref()?) }));
+    subject.into_iter().chain(texts).collect()
 }
 
 /// Each group, and whether the next one follows it, so that reading ahead pays.

@@ -27,6 +27,8 @@ pub struct NewMessage {
     pub client: String,
     /// Text form of the service.
     pub service: String,
+    /// The person whom the request names. A log that has a log key keeps a pseudonym of it beside the message, and finds the record by it; others keep none.
+    pub subject: Option<String>,
     /// Text form of the other side's security server; empty where not yet known.
     pub peer_server: String,
     /// The REST message part.
@@ -131,6 +133,8 @@ pub struct Filter {
     pub client: Option<String>,
     /// Text form of the service.
     pub service: Option<String>,
+    /// Exactly this pseudonym of a person, see [`crate::LogKey::pseudonym`].
+    pub subject: Option<[u8; 32]>,
     /// Appended at this time or later.
     pub from: Option<UnixMillis>,
     /// Appended before this time.
@@ -146,6 +150,7 @@ impl Filter {
             && same(&self.request_id, &record.request_id)
             && same(&self.client, &record.client)
             && same(&self.service, &record.service)
+            && self.subject.is_none_or(|subject| record.subject == subject)
     }
 
     pub(crate) fn admits_time(&self, time: UnixMillis) -> bool {

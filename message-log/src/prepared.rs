@@ -34,8 +34,8 @@ pub(crate) struct Prepared {
     pub(crate) spooled: Option<Spooled>,
     /// The body, if it is to be encrypted with the record's key.
     pub(crate) to_seal: Option<ToSeal>,
-    /// Of message id and request id.
-    pub(crate) ids: [Fingerprint; 2],
+    /// Of message id, request id and subject.
+    pub(crate) found_by: [Fingerprint; 3],
     pub(crate) key: Option<RequestKey>,
     pub(crate) durability: Durability,
     pub(crate) follows: Option<Receipt>,
@@ -85,8 +85,13 @@ impl Prepared {
             Some(_) => split_off(body),
             None => (body, None),
         };
+        let subject = match (keys, &message.subject) {
+            (Some(keys), Some(subject)) => keys.pseudonym(subject)?.to_vec(),
+            _ => Vec::new(),
+        };
+        let subject_found_by = Fingerprint::of_subject(&subject);
         let request_key = RequestKey::of(&message.request_id);
-        let ids = [Fingerprint::of(&message.message_id), request_key.into()];
+        let found_by = [Fingerprint::of(&message.message_id), request_key.into(), subject_found_by];
         let key = is_guarded(message.role, message.direction).then_some(request_key);
         let fixed = stored::message(MessageRecord {
             role: message.role.into(),
@@ -96,6 +101,7 @@ impl Prepared {
             message: message.message,
             body,
             signature: Some(message.signature),
+            subject,
             ..MessageRecord::default()
         })
         .encode_to_vec();
@@ -106,7 +112,7 @@ impl Prepared {
         // A body is synced before its record is written: nothing is gained by acknowledging the record earlier.
         let durability = if spooled.is_some() { Durability::Now } else { durability };
         let (offered, follows) = (message.material, message.follows);
-        Ok(Self { fixed, names, named, offered, spooled, to_seal, ids, key, durability, follows })
+        Ok(Self { fixed, names, named, offered, spooled, to_seal, found_by, key, durability, follows })
     }
 
     /// Bytes that it holds in memory, about.

@@ -25,7 +25,7 @@ use crate::layout::{Layout, parse_body_name, segment_name};
 use crate::live::{Live, locked};
 use crate::lookup::{Known, Lookup};
 use crate::scan::{Bound, Item, Manner, Scan, Start, Step, read_start};
-use crate::{Damage, Filter, Found, LogError, LogKey};
+use crate::{Damage, Filter, Found, LogError, LogKey, LogKeyError};
 
 /// Reads a log, also while a server writes it. Takes no lock.
 #[derive(Clone)]
@@ -48,6 +48,14 @@ impl Reader {
         let segments = layout.segments();
         std::fs::read_dir(&segments).map_err(LogError::io("open the message log", &segments))?;
         Ok(Self { layout, live: None, manner: Manner::bystander(), keys: None })
+    }
+
+    /// What stands for a person in this log; `None` without the log key.
+    ///
+    /// # Errors
+    /// The log key cannot be used.
+    pub fn pseudonym(&self, subject: &str) -> Result<Option<[u8; 32]>, LogKeyError> {
+        self.keys.as_ref().map(|keys| keys.key().pseudonym(subject)).transpose()
     }
 
     /// Whether there are keys of encrypted bodies in the log.

@@ -331,3 +331,57 @@ fn an_erasure_that_was_taken_out_or_moved_is_found() {
     let left = Reader::open(dir.path()).unwrap().erasures().unwrap().len();
     assert!(left > 3 && left < 10);
 }
+
+fn about(number: u32, subject: Option<&str>) -> NewMessage {
+    NewMessage { subject: subject.map(ToOwned::to_owned), ..confidential(number) }
+}
+
+#[test]
+fn records_about_a_person_are_found_by_a_pseudonym_that_only_the_key_gives() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = || Options { segment_bytes: 16 * 1024, ..sealed_options() };
+    let log = MessageLog::open(dir.path(), options()).unwrap().0;
+    for number in 0..200 {
+        let subject = match number % 10 {
+            0 => Some("DE/1"),
+            1 => Some("DE/2"),
+            _ => None,
+        };
+        append(&log, about(number, subject)).unwrap();
+    }
+    let numbers = |reader: &Reader, subject: &str| -> Vec<String> {
+        let pseudonym = reader.pseudonym(subject).unwrap().unwrap();
+        let filter = Filter { subject: Some(pseudonym), ..Filter::default() };
+        list(reader, &filter).into_iter().map(|found| found.record.request_id).collect()
+    };
+    let expected = |rest: u32| -> Vec<String> {
+        (0..200).filter(|number| number % 10 == rest).map(|number| format!("request-{number}")).collect()
+    };
+    let check = |reader: &Reader| {
+        assert_eq!(numbers(reader, "DE/1"), expected(0));
+        assert_eq!(numbers(reader, "DE/2"), expected(1));
+        assert_eq!(numbers(reader, "DE/3"), Vec::<String>::new());
+        assert_eq!(numbers(reader, ""), Vec::<String>::new());
+    };
+    check(&log.reader());
+    log.close();
+    check(&reader(dir.path()));
+    // By the blocks of sealed segments, and without any index.
+    let log = MessageLog::open(dir.path(), options()).unwrap().0;
+    check(&log.reader());
+    log.close();
+    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    check(&reader(dir.path()));
+    let stranger = Reader::open(dir.path()).unwrap();
+    assert_eq!(stranger.pseudonym("DE/1").unwrap(), None);
+    assert_eq!(
+        numbers(&stranger.with_log_key(log_key(2)).without_log_key().with_log_key(log_key(1)), "DE/1"),
+        expected(0)
+    );
+    assert_eq!(files_with(dir.path(), b"DE/1"), Vec::<std::path::PathBuf>::new());
+    // A log without a key keeps nothing of the person.
+    let plain = tempfile::tempdir().unwrap();
+    let log = open(plain.path());
+    append(&log, about(1, Some("DE/1"))).unwrap();
+    assert!(list(&log.reader(), &Filter::default())[0].record.subject.is_empty());
+}

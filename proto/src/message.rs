@@ -35,6 +35,8 @@ pub const SECURITY_SERVER: &str = "x-road-security-server";
 pub const REPRESENTED_PARTY: &str = "x-road-represented-party";
 /// Name of the request header with the declared purpose of the access.
 pub const PURPOSE: &str = "x-road-purpose";
+/// Name of the request header with the person whose data is asked for, in whatever form the parties agree on. Kogge's own; signed as all headers are.
+pub const SUBJECT: &str = "x-road-subject";
 /// Name of the response header that says that a security server, not the provider, made the error.
 pub const ERROR: &str = "x-road-error";
 

@@ -54,6 +54,7 @@ fn new_message(world: &World) -> NewMessage {
         request_id: request.request_id().to_owned(),
         client: CLIENT.to_owned(),
         service: SERVICE.to_owned(),
+        subject: None,
         peer_server: SERVER.to_owned(),
         message: request.bytes().clone(),
         body: parts.body.map(|sha512| NewBody { length, sha512, place }),

@@ -1,5 +1,6 @@
 //! `kogge log`: the message log of a security server, while the server runs and when it does not.
 
+mod accesses;
 mod bundle;
 mod describe;
 mod erase;
@@ -51,6 +52,13 @@ The auditor runs: kogge verify november.bundle --anchor anchor.toml")]
     /// Write the ASiC-E containers of all records of a bundle
     #[command(after_help = "Example:\n  kogge log unpack november.bundle --out november")]
     Unpack(unpack::UnpackArgs),
+    /// List who asked for the data of a person, when and for what purpose
+    #[command(after_help = "Examples:
+  kogge log accesses --config security-server.toml --subject DE/19800101-1234 --from 2026-01-01
+  kogge log accesses --dir log --log-key token/log.key --pin file:pin --subject DE/19800101-1234 --json
+
+Found are requests that name the person in the signed header x-road-subject. The log's index has a pseudonym in its place; the header itself stays in the message, as it was signed.")]
+    Accesses(accesses::AccessesArgs),
     /// Erase the bodies of a message for good, also from copies of the segments; everything else stays and still verifies
     #[command(after_help = "Example:
   kogge log erase --config security-server.toml --message-id 4711 --reason \"court order 12/26\"
@@ -133,6 +141,7 @@ pub(crate) fn run(command: Command, out: &mut dyn Write) -> Result<ExitCode, Fai
         Command::Export(args) => export::run(&args, out),
         Command::Bundle(args) => bundle::run(&args, out),
         Command::Unpack(args) => unpack::run(&args, out),
+        Command::Accesses(args) => accesses::run(&args, out),
         Command::Erase(args) => erase::run(args, out),
         Command::Reindex(args) => reindex(&args, out),
     }
@@ -175,6 +184,7 @@ fn list(args: ListArgs, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         request_id: args.request_id,
         client: args.client,
         service: args.service,
+        subject: None,
         from: args.from,
         to: args.to,
     };

@@ -82,6 +82,7 @@ fn message(number: u32, version: &str, role: Role, direction: Direction, peer: &
         request_id: format!("{version}550e8400-e29b-41d4-a716-{number:012x}"),
         client: "DEMO/GOV/1001/portal".to_owned(),
         service: format!("DEMO/GOV/2002/register/service-{}", number % 3),
+        subject: None,
         peer_server: if named { peer.to_owned() } else { String::new() },
         message: Bytes::from(format!("message {what}")),
         body: has_body.then(|| NewBody {

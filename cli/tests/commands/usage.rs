@@ -57,6 +57,7 @@ fn every_command_has_help_with_an_example() {
         "log list",
         "log show",
         "log export",
+        "log accesses",
         "log erase",
         "log reindex",
         "verify",

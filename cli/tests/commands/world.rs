@@ -218,6 +218,7 @@ impl World {
             request_id: request.request_id().to_owned(),
             client: request.client().to_string(),
             service: request.service().to_string(),
+            subject: None,
             peer_server: "DEMO/GOV/2002/SS1".to_owned(),
             message: message.clone(),
             body: Some(body),

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use kogge_proto::time::UnixMillis;
 
-use super::note::{Field, Keys, Note, Noted, Probe};
+use super::note::{Field, Fingerprint, Keys, Note, Noted, Probe};
 use super::outline::Outline;
 use crate::chain::Chain;
 use crate::window::RequestKey;
 
-/// Messages whose keys are kept in one piece: a snapshot shares whole pieces and copies the last, 16 KiB.
+/// Messages whose keys are kept in one piece: a snapshot shares whole pieces and copies the last, 20 KiB.
 const PIECE_MESSAGES: usize = 1024;
 
-/// Which messages a segment holds and where. About 17 bytes for each message and 8 more for a provider-side request: for a segment of 64 MiB
+/// Which messages a segment holds and where. About 21 bytes for each message and 8 more for a provider-side request: for a segment of 64 MiB
 /// with records of 700 bytes some 2 MiB, given back when the segment's blocks are written.
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryIndex {
@@ -62,7 +62,7 @@ impl MemoryIndex {
     }
 
     /// The groups in which messages may be that are found by every probe and were appended at `from` or later and before `to`. Reads
-    /// 16 bytes for each message of the segment.
+    /// 20 bytes for each message of the segment.
     pub(crate) fn find(
         &self,
         probes: &[Probe],
@@ -88,7 +88,9 @@ impl MemoryIndex {
         let mut postings: Vec<(u32, u32)> = self
             .keys()
             .zip(self.outline.groups_of_messages())
-            .map(|(keys, group)| (keys.get(field).0, group))
+            .map(|(keys, group)| (keys.get(field), group))
+            .filter(|(fingerprint, _)| field != Field::Subject || *fingerprint != Fingerprint::NONE)
+            .map(|(fingerprint, group)| (fingerprint.0, group))
             .collect();
         postings.sort_unstable();
         postings.dedup();

@@ -2,7 +2,7 @@
 
 use kogge_proto::digest::{Sha256, sha256};
 use kogge_proto::time::UnixMillis;
-use kogge_proto::wire::log::StampRecord;
+use kogge_proto::wire::log::{MessageRecord, StampRecord};
 
 use crate::entry::{Entry, Kind};
 use crate::window::RequestKey;
@@ -33,7 +33,7 @@ impl Note {
     pub(crate) fn of(entry: &Entry, offset: u64) -> Self {
         let kind = match &entry.kind {
             Kind::Message(record) => Noted::Message(
-                Keys::of(&record.message_id, &record.request_id, &record.client, &record.service),
+                Keys::of(record),
                 RequestKey::guarded(record.role(), record.direction(), &record.request_id),
             ),
             Kind::Stamp(stamp) => Noted::stamp(stamp),
@@ -68,28 +68,42 @@ impl From<RequestKey> for Fingerprint {
 }
 
 impl Fingerprint {
+    /// Of a subject that is not named.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// The first four bytes of a pseudonym, never [`Self::NONE`] if there is one.
+    pub(crate) fn of_subject(pseudonym: &[u8]) -> Self {
+        match pseudonym {
+            [a, b, c, d, ..] => Self(u32::from_be_bytes([*a, *b, *c, *d]).max(1)),
+            _ => Self::NONE,
+        }
+    }
+
     pub(crate) fn of(text: &str) -> Self {
         let Sha256([a, b, c, d, ..]) = sha256(text.as_bytes());
         Self(u32::from_be_bytes([a, b, c, d]))
     }
 }
 
-/// By what a message can be found: 16 bytes.
+/// By what a message can be found: 20 bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Keys {
     pub(crate) message_id: Fingerprint,
     pub(crate) request_id: Fingerprint,
     pub(crate) client: Fingerprint,
     pub(crate) service: Fingerprint,
+    /// [`Fingerprint::NONE`] where the message names no person.
+    pub(crate) subject: Fingerprint,
 }
 
 impl Keys {
-    pub(crate) fn of(message_id: &str, request_id: &str, client: &str, service: &str) -> Self {
+    pub(crate) fn of(record: &MessageRecord) -> Self {
         Self {
-            message_id: Fingerprint::of(message_id),
-            request_id: Fingerprint::of(request_id),
-            client: Fingerprint::of(client),
-            service: Fingerprint::of(service),
+            message_id: Fingerprint::of(&record.message_id),
+            request_id: Fingerprint::of(&record.request_id),
+            client: Fingerprint::of(&record.client),
+            service: Fingerprint::of(&record.service),
+            subject: Fingerprint::of_subject(&record.subject),
         }
     }
 
@@ -99,6 +113,7 @@ impl Keys {
             Field::RequestId => self.request_id,
             Field::Client => self.client,
             Field::Service => self.service,
+            Field::Subject => self.subject,
         }
     }
 }
@@ -110,10 +125,13 @@ pub(crate) enum Field {
     RequestId,
     Client,
     Service,
+    /// The person whom the message names; most name none.
+    Subject,
 }
 
 impl Field {
-    pub(crate) const ALL: [Self; 4] = [Self::MessageId, Self::RequestId, Self::Client, Self::Service];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::MessageId, Self::RequestId, Self::Client, Self::Service, Self::Subject];
 
     /// The letter that stands for it in keys.
     pub(crate) fn letter(self) -> u8 {
@@ -122,6 +140,7 @@ impl Field {
             Self::RequestId => b'r',
             Self::Client => b'c',
             Self::Service => b's',
+            Self::Subject => b'p',
         }
     }
 }

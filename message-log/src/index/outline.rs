@@ -269,10 +269,12 @@ fn count(from: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kogge_proto::wire::log::MessageRecord;
+
     use crate::index::note::Keys;
 
     fn message(sequence: u64, offset: u64, time: i64) -> Note {
-        let kind = Noted::Message(Keys::of("", "", "", ""), None);
+        let kind = Noted::Message(Keys::of(&MessageRecord::default()), None);
         Note { sequence, offset, time: UnixMillis(time), kind }
     }
 
@@ -345,6 +347,6 @@ mod tests {
         encode_stamps(&stamps, &mut bytes);
         assert_eq!(decode_stamps(3, &bytes).unwrap(), stamps);
         assert_eq!(decode_stamps(3, &bytes[..bytes.len() - 1]), None);
-        assert!(std::mem::size_of::<Keys>() == 16 && std::mem::size_of::<Group>() == 12);
+        assert!(std::mem::size_of::<Keys>() == 20 && std::mem::size_of::<Group>() == 12);
     }
 }

@@ -47,6 +47,10 @@ impl LogKeys {
         Self { layout, key, segments: Mutex::default(), changing: Mutex::new(()) }
     }
 
+    pub(crate) fn key(&self) -> &dyn LogKey {
+        self.key.as_ref()
+    }
+
     /// Makes the keys of a new segment that begins with the entry `first`, durable. A crash after this leaves keys of nothing, which are replaced with the next attempt.
     pub(crate) fn create(&self, segment: u64, first: u64) -> io::Result<Arc<SegmentKeys>> {
         let file = KeyFile::new(first)?;
@@ -131,6 +135,11 @@ impl LogKeys {
             found.push(number);
         }
         Ok(found)
+    }
+
+    /// What stands for a person in this log.
+    pub(crate) fn pseudonym(&self, subject: &str) -> Result<[u8; 32], AppendError> {
+        self.key.pseudonym(subject).map_err(|error| AppendError::Suspect(error.to_string()))
     }
 
     fn remember(&self, segment: u64, keys: Option<Arc<SegmentKeys>>) {

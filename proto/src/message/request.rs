@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     CLIENT, Header, MESSAGE_ID, METHODS, MessageError, PURPOSE, REPRESENTED_PARTY, REQUEST_HASH, REQUEST_ID,
-    SECURITY_SERVER, is_hop_header, read, required, unique, write,
+    SECURITY_SERVER, SUBJECT, is_hop_header, read, required, unique, write,
 };
 use crate::id::{ClientId, SecurityServerId, ServiceId};
 
@@ -92,6 +92,7 @@ impl RestRequest {
             return Err(MessageError::Header("X-Road-Represented-Party".to_owned()));
         }
         unique(&headers, PURPOSE)?;
+        unique(&headers, SUBJECT)?;
         let message_id = check_id(required(&headers, MESSAGE_ID)?, MESSAGE_ID)?;
         let request_id = check_id(required(&headers, REQUEST_ID)?, REQUEST_ID)?;
         Ok(Self {
@@ -186,10 +187,17 @@ impl RestRequest {
     /// `x-road-purpose`, if declared.
     #[must_use]
     pub fn purpose(&self) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(PURPOSE))
-            .map(|(_, value)| value.trim())
+        self.header(PURPOSE)
+    }
+
+    /// `x-road-subject`: the person whose data is asked for, if the request names one.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.header(SUBJECT).filter(|subject| !subject.is_empty())
+    }
+
+    fn header(&self, wanted: &str) -> Option<&str> {
+        self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
     }
 }
 

@@ -133,6 +133,7 @@ impl Evident for Signed<Routed> {
             request_id: request.request_id().to_owned(),
             client: request.client().to_string(),
             service: request.service().to_string(),
+            subject: request.subject().map(ToOwned::to_owned),
             // Which of the provider's servers will take it is not known before it has left.
             peer_server: String::new(),
             message: request.bytes().clone(),

@@ -140,6 +140,7 @@ impl Evident for Verified {
             request_id: self.response.request_id().to_owned(),
             client: self.response.client().to_string(),
             service: self.response.service().to_string(),
+            subject: None,
             peer_server: self.peer.to_string(),
             message: self.response.bytes().clone(),
             body: self.body.as_ref().map(log_body),

@@ -157,6 +157,7 @@ impl Evident for Authorised {
             request_id: request.request_id().to_owned(),
             client: request.client().to_string(),
             service: request.service().to_string(),
+            subject: request.subject().map(ToOwned::to_owned),
             peer_server: self.peer().to_string(),
             message: request.bytes().clone(),
             body: self.body().map(log_body),

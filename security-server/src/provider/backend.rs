@@ -287,6 +287,7 @@ impl Evident for Signed<Answer> {
             request_id: answer.response.request_id().to_owned(),
             client: answer.response.client().to_string(),
             service: answer.response.service().to_string(),
+            subject: None,
             peer_server: answer.request.stage().peer().to_string(),
             message: answer.response.bytes().clone(),
             body: answer.body.as_ref().map(log_body),
