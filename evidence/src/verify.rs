@@ -14,6 +14,7 @@ pub(crate) mod walk;
 mod xroad;
 
 use std::io::{Read, Seek};
+use std::sync::Arc;
 
 use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_proto::id::MemberId;
@@ -126,7 +127,7 @@ pub struct LogRecord<'a> {
 pub struct Records<'s> {
     snapshot: &'s VerifiedSnapshot,
     known: Known,
-    batch: Option<(StampRecord, Batch)>,
+    batch: Option<(Arc<StampRecord>, Batch)>,
     token: Option<KnownToken>,
 }
 
@@ -140,13 +141,19 @@ impl<'s> Records<'s> {
     /// Checks a record by the checks of a container, without those of the file around it. A record that is not stamped yet is reported as
     /// `timestamp.present` indeterminate.
     pub fn check(&mut self, record: &LogRecord<'_>) -> Verdict {
-        if let Some(stamp) = record.stamp
-            && !self.batch.as_ref().is_some_and(|(read, _)| read == stamp)
-        {
-            self.batch = Some((stamp.clone(), Batch::read(stamp, self.snapshot)));
-        }
-        let batch = self.batch.as_ref().filter(|_| record.stamp.is_some()).map(|(_, batch)| batch);
-        log_record::check(record, batch, self.snapshot, &mut self.known)
+        let batch = record.stamp.map(|stamp| Batch::read(stamp, self.snapshot));
+        self.check_in(record, batch.as_ref())
+    }
+
+    /// As [`Records::check`], for a record whose stamp is shared with others: a batch is hashed once for all that come one after the other. The stamp in the
+    /// record is not looked at.
+    pub fn check_stamped(&mut self, record: &LogRecord<'_>, stamp: Option<&Arc<StampRecord>>) -> Verdict {
+        let Some(stamp) = stamp else { return self.check_in(record, None) };
+        let known = self.batch.take().filter(|(read, _)| Arc::ptr_eq(read, stamp));
+        let batch = known.unwrap_or_else(|| (Arc::clone(stamp), Batch::read(stamp, self.snapshot)));
+        let verdict = self.check_in(record, Some(&batch.1));
+        self.batch = Some(batch);
+        verdict
     }
 
     /// What a bundle's way proves of the records that name it, whose sequences are given in the order of the way's leaves.

@@ -1,6 +1,7 @@
 //! `kogge bench`: brings the product, the floor and the base line up, has them measured, and verifies what was logged meanwhile.
 
 mod around;
+mod bundle;
 mod chains;
 mod goals;
 mod large;
@@ -35,6 +36,7 @@ use crate::output;
     after_help = "Examples:
   kogge bench                                          rates, latencies, CPU, disk: some ten minutes on a quiet machine
   kogge bench goals                                    every goal of the project, met or missed
+  kogge bench bundle --exchanges 100000                how fast an auditor's bundle is made and verified
   kogge bench --only product --pairs 1 --seconds 3     a quick look
   kogge bench --connections 1,16,64 --spin --json      all goals, for a program
 
@@ -166,12 +168,15 @@ enum Process {
     Spin,
     /// Measure every goal of the project, verify the logs afterwards, and say what is met and what is missed
     Goals(goals::Args),
+    /// Measure how fast an auditor's bundle is made and verified; prints one line of JSON
+    Bundle(bundle::Args),
 }
 
 /// Carries it out.
 pub(crate) fn run(args: Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     match args.process {
         Some(Process::Goals(args)) => goals::run(&args, out),
+        Some(Process::Bundle(args)) => bundle::run(&args, out),
         Some(process) => serve(process),
         None => {
             let mut outcome = None;
@@ -199,7 +204,7 @@ fn serve(process: Process) -> Result<ExitCode, Failure> {
         }
         Process::Backend { listen, body } => kogge_bench::serve_backend(listen, body).or_failed()?,
         Process::Spin => kogge_bench::spin(),
-        Process::Goals(_) => {}
+        Process::Goals(_) | Process::Bundle(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -182,3 +182,22 @@ fn the_page_has_what_the_report_has_and_leaves_the_exit_code_alone() {
         world.kogge(&["verify", "a.asice", "--anchor", "anchor.toml", "--html", "absent/report.html"]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[test]
+fn reports_of_bundles_conform_to_the_schema() {
+    let world = World::stamped();
+    let bundle = ["log", "bundle", "--dir", "log", "--out", "a.bundle"];
+    assert!(world.kogge(&bundle).status.success());
+    let verify = |arguments: &[&str]| {
+        world.kogge(&[&["verify", "--anchor", "anchor.toml", "--json"], arguments].concat())
+    };
+    let report = conforms(&verify(&["a.bundle", "--verbose"]), 0);
+    assert_eq!(report["results"][0]["records"].as_array().unwrap().len(), 2);
+    assert!(report["anchor"]["path"].is_string() && report["snapshot"].is_null());
+    conforms(&verify(&["a.bundle", "log"]), 0);
+    let mut bytes = std::fs::read(world.path("a.bundle")).unwrap();
+    bytes.truncate(40);
+    std::fs::write(world.path("a.bundle"), bytes).unwrap();
+    let report = conforms(&verify(&["a.bundle"]), 1);
+    assert!(report["results"][0]["snapshot"].is_null(), "{report:#}");
+}

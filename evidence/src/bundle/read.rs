@@ -119,6 +119,9 @@ impl<R: Read> BundleReader<R> {
         let ahead = loop {
             let at = blocks.at();
             let block = blocks.read()?;
+            if block.kind != Kind::Snapshot && snapshot.is_empty() {
+                return Err(refused(at, "there is no registry snapshot before it".to_owned()));
+            }
             if block.kind != Kind::Snapshot {
                 break (at, block);
             }

@@ -78,7 +78,7 @@ pub(super) fn judge(
     settle(report, "signer.usage", usage(certificate.as_ref()));
     let path =
         settle(report, "signer.path", signer_path(document.as_ref(), certificate.as_ref(), snapshot, known));
-    let signer = settle(report, "signer.member", signer(certificate.as_ref(), message.as_ref()));
+    let signer = settle(report, "signer.member", signer(certificate.as_ref(), message.as_ref(), known));
     settle(report, "ocsp.response", ocsp_response(document.as_ref(), path.as_ref(), snapshot, known));
 
     let signing_time = document.as_ref().map(|document| document.signing_time);
@@ -313,7 +313,7 @@ fn certificate(document: Option<&SignatureDocument>, known: &mut Known) -> Findi
     if signed.method != SHA256 || signed.value != certificate.sha256().as_bytes() {
         return Err(wrong("the certificate in KeyInfo is not the one in the signed properties"));
     }
-    let words = format!("signed with the certificate of {}", certificate.subject());
+    let words = format!("signed with the certificate of {}", known.owner(&certificate).subject);
     Ok((certificate, words))
 }
 
@@ -359,9 +359,13 @@ fn signer_path(
     Ok((path, words))
 }
 
-fn signer(certificate: Option<&Certificate>, message: Option<&AnyMessage>) -> Finding<MemberId> {
+fn signer(
+    certificate: Option<&Certificate>,
+    message: Option<&AnyMessage>,
+    known: &mut Known,
+) -> Finding<MemberId> {
     let certificate = need(certificate, "signature.certificate")?;
-    let found = profile::signing_member(certificate).map_err(wrong)?;
+    let found = known.owner(certificate).member.clone().map_err(wrong)?;
     let expected = need(message, "message.parse")?.signer_member();
     if found == *expected {
         let words = found.to_string();

@@ -8,19 +8,30 @@ use std::collections::HashMap;
 use kogge_certs::certificate::{Certificate, CertificateError};
 use kogge_certs::ocsp::{Freshness, KnownAnswer, OcspError, OcspStatus};
 use kogge_certs::path::{self, PathError, VerifiedPath};
-use kogge_certs::profile::Profile;
+use kogge_certs::profile::{self, Profile, ProfileError};
 use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_proto::digest::Sha256;
+use kogge_proto::id::MemberId;
 use kogge_proto::time::UnixMillis;
 
 /// Of one snapshot. Bounded: what is full is emptied.
 #[derive(Default)]
 pub(super) struct Known {
     certificates: HashMap<Vec<u8>, Certificate>,
+    /// What certificates say of their owners.
+    owners: HashMap<Sha256, Owner>,
     /// By the signing certificate.
     paths: HashMap<Sha256, Vec<KnownPath>>,
     /// By the response and the certificate that it is about.
     answers: HashMap<(Vec<u8>, Sha256), KnownAnswer>,
+}
+
+/// Whose a certificate is.
+pub(super) struct Owner {
+    /// Its subject, for people.
+    pub(super) subject: String,
+    /// The member that may sign with it.
+    pub(super) member: Result<MemberId, ProfileError>,
 }
 
 /// A path that was found with these intermediates at hand.
@@ -39,6 +50,17 @@ impl Known {
         make_room(&mut self.certificates);
         self.certificates.insert(der.to_vec(), certificate.clone());
         Ok(certificate)
+    }
+
+    /// Whose the certificate is.
+    pub(super) fn owner(&mut self, certificate: &Certificate) -> &Owner {
+        if !self.owners.contains_key(&certificate.sha256()) {
+            make_room(&mut self.owners);
+        }
+        self.owners.entry(certificate.sha256()).or_insert_with(|| Owner {
+            subject: certificate.subject(),
+            member: profile::signing_member(certificate),
+        })
     }
 
     /// A path of a signing certificate: [`path::verify`].

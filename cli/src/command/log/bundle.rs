@@ -122,6 +122,10 @@ impl Job<'_> {
             skipped: 0,
             progress: Progress::new("records put in", 0),
         };
+        // Before the log is read: what was acknowledged then must be found.
+        if let Some(damage) = self.reader.audit_end()? {
+            bail!("the log is damaged: {damage}");
+        }
         let mut failure = None;
         self.reader.walk(&filter, &mut |met| {
             let done = match output.take() {

@@ -146,10 +146,10 @@ fn check_records(
             time: found.time,
             record: &found.record,
             material: &found.material,
-            stamp: found.stamp.as_deref(),
+            stamp: None,
             body: body(reader, &found),
         };
-        let verdict = records.check(&record);
+        let verdict = records.check_stamped(&record, found.stamp.as_ref());
         let body = found.record.body.as_ref().map_or(0, |body| body.length);
         let told = RecordVerdict {
             sequence: found.sequence,
