@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use kogge_proto::digest::{Sha256, Sha256Hasher, Sha512, Sha512Hasher};
 
 /// SHA-512 and length of what is left in the file.
-pub(crate) fn of_file(file: &mut File) -> io::Result<(Sha512, u64)> {
+pub(crate) fn of_file(file: &mut impl Read) -> io::Result<(Sha512, u64)> {
     let mut hasher = Sha512Hasher::new();
     let length = pieces(file, |piece| hasher.update(piece))?;
     Ok((hasher.finish(), length))
@@ -19,7 +19,7 @@ pub(crate) fn sha256_of_file(file: &mut File) -> io::Result<Sha256> {
     Ok(hasher.finish())
 }
 
-fn pieces(file: &mut File, mut take: impl FnMut(&[u8])) -> io::Result<u64> {
+fn pieces(file: &mut impl Read, mut take: impl FnMut(&[u8])) -> io::Result<u64> {
     let mut length = 0;
     let mut piece = vec![0; READ_BYTES];
     loop {

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use kogge_proto::digest::{Sha512, Sha512Hasher, sha512};
 use kogge_proto::time::UnixMillis;
@@ -16,12 +17,12 @@ use kogge_proto::wire::log::{
 };
 use prost::Message;
 
-use crate::entry::Kind;
+use crate::entry::{Kind, SealedPart};
 use crate::erasing::are_spans;
-use crate::layout::{Layout, parse_body_name, segment_name};
+use crate::layout::{Layout, body_name, parse_body_name, segment_name};
 use crate::scan::{Item, Scan, Step};
 use crate::stamps::{Covered, StampFinder};
-use crate::{Damage, ErasedRecords, Found, LogError, Reader};
+use crate::{BodyFile, BodyKey, Damage, ErasedRecords, Found, LogError, Reader};
 
 /// An audit that found this many damages reads no further.
 pub(crate) const DAMAGES_MAX: usize = 1000;
@@ -168,15 +169,17 @@ impl Audit<'_> {
                     None => None,
                 };
                 let encrypted = entry.sealed.is_some();
+                let file = matches!(entry.sealed, Some(SealedPart::FileKey(_))).then(|| body_name(sequence));
+                let mut body_key = None;
                 if self.stamps.is_some() {
-                    self.reader.unseal(&mut record, (segment, sequence), entry.sealed)?;
+                    body_key = self.reader.unseal(&mut record, (segment, sequence), entry.sealed)?;
                     if self.erased.contains(sequence) {
-                        self.mark_erased(&mut record, segment, offset);
+                        self.mark_erased(&mut record, file.as_deref(), segment, offset);
                     }
-                    self.check_body(&record, segment, offset)?;
+                    self.check_body(&record, body_key.as_ref(), file.as_deref(), segment, offset)?;
                 }
                 let (time, material) = (UnixMillis(entry.time_ms), Material { items: entry.material });
-                each(Found { sequence, time, record: *record, encrypted, material, stamp });
+                each(Found { sequence, time, record: *record, encrypted, body_key, material, stamp });
             }
             Kind::Stamp(stamp) => {
                 self.check_stamp(&stamp, sequence, segment, offset);
@@ -199,15 +202,26 @@ impl Audit<'_> {
         Ok(())
     }
 
-    fn check_body(&mut self, record: &MessageRecord, segment: u64, offset: u64) -> Result<(), LogError> {
+    /// `file` is where an encrypted body is that is in a file.
+    fn check_body(
+        &mut self,
+        record: &MessageRecord,
+        key: Option<&Arc<BodyKey>>,
+        file: Option<&str>,
+        segment: u64,
+        offset: u64,
+    ) -> Result<(), LogError> {
         let Some(body) = &record.body else { return Ok(()) };
         let wrong = match &body.place {
             Some(Place::Inline(bytes)) => compare(body, bytes.len() as u64, sha512(bytes)),
-            Some(Place::File(name)) => match self.digest_file(name)? {
+            Some(Place::File(name)) => match self.digest_file(name, body.length, key)? {
                 Ok((length, digest)) => compare(body, length, digest),
                 Err(reason) => Some(reason),
             },
             // Nothing else to compare: whether the digest is the signed one shows with the signature.
+            Some(Place::NotKept(absent)) if absent.why() == Why::Sealed => {
+                file.and_then(|file| self.check_length(file, body.length))
+            }
             Some(Place::NotKept(absent)) => {
                 (absent.why() == Why::Damaged).then_some("the encrypted body is not the one that was written")
             }
@@ -219,15 +233,35 @@ impl Audit<'_> {
         Ok(())
     }
 
+    /// What can be said of an encrypted file without its key.
+    fn check_length(&self, file: &str, length: u64) -> Option<&'static str> {
+        match std::fs::metadata(self.layout.body(file)) {
+            Ok(found) if found.len() == BodyKey::sealed_length(length) => None,
+            Ok(_) => Some("the encrypted body does not have the length that follows from the record"),
+            Err(_) => Some("the body's file is missing"),
+        }
+    }
+
     /// Length and digest of a body file, or why there is none.
-    fn digest_file(&self, name: &str) -> Result<Result<(u64, Sha512), &'static str>, LogError> {
+    fn digest_file(
+        &self,
+        name: &str,
+        length: u64,
+        key: Option<&Arc<BodyKey>>,
+    ) -> Result<Result<(u64, Sha512), &'static str>, LogError> {
         if parse_body_name(name).is_none() {
             return Ok(Err("the body's file name is none that a log gives"));
         }
         let path = self.layout.body(name);
-        match File::open(&path).and_then(digest) {
+        let body = File::open(&path).map(|file| BodyFile::new(file, key.cloned(), length));
+        match body.and_then(digest) {
             Ok(found) => Ok(Ok(found)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Err("the body's file is missing")),
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+            {
+                Ok(Err("the encrypted body is not the one that was written"))
+            }
             Err(error) => Err(LogError::io("read", &path)(error)),
         }
     }
@@ -290,23 +324,18 @@ impl Audit<'_> {
     }
 
     /// An erased body need not be there, and must not.
-    fn mark_erased(&mut self, record: &mut MessageRecord, segment: u64, offset: u64) {
+    fn mark_erased(&mut self, record: &mut MessageRecord, file: Option<&str>, segment: u64, offset: u64) {
         let Some(body) = &mut record.body else { return };
-        let is_gone = match &body.place {
-            Some(Place::NotKept(absent)) => absent.why() == Why::Sealed,
-            Some(Place::File(name)) => !self.layout.body(name).exists(),
-            Some(Place::Inline(_)) | None => return,
+        let file = match &body.place {
+            Some(Place::File(name)) => Some(name.as_str()),
+            Some(Place::NotKept(absent)) if matches!(absent.why(), Why::Sealed | Why::Erased) => file,
+            Some(Place::NotKept(_) | Place::Inline(_)) | None => return,
         };
-        if is_gone {
-            body.place = Some(Place::NotKept(NotKept { why: Why::Erased.into() }));
-        } else if matches!(body.place, Some(Place::File(_))) {
-            self.report(
-                "log.erasure",
-                segment,
-                offset,
-                "the file of the erased body is still there".to_owned(),
-            );
+        if file.is_some_and(|file| self.layout.body(file).exists()) {
+            let reason = "the file of the erased body is still there".to_owned();
+            return self.report("log.erasure", segment, offset, reason);
         }
+        body.place = Some(Place::NotKept(NotKept { why: Why::Erased.into() }));
     }
 
     fn check_last_erasure(&mut self, named: Option<EntryPlace>, segment: u64, offset: u64) {
@@ -333,7 +362,7 @@ fn compare(body: &Body, length: u64, digest: Sha512) -> Option<&'static str> {
     (body.sha512 != digest.as_bytes()).then_some("the body does not have the digest that the record gives")
 }
 
-fn digest(mut file: File) -> io::Result<(u64, Sha512)> {
+fn digest(mut file: BodyFile) -> io::Result<(u64, Sha512)> {
     let mut hasher = Sha512Hasher::new();
     let mut piece = vec![0; PIECE_BYTES];
     let mut length = 0;

@@ -20,7 +20,7 @@ pub(crate) fn sync_spooled(jobs: &Queue<Job>, turns: &Turns) {
     let mut taken = Vec::new();
     while jobs.take(&mut taken, None) == Taken::Jobs {
         for job in taken.drain(..) {
-            match job.spooled().map_or(Ok(()), |spooled| sync(&spooled.path, spooled.length)) {
+            match job.spooled().map_or(Ok(()), |spooled| sync(&spooled.path, spooled.file_length())) {
                 Ok(()) => turns.leave(job),
                 Err(error) => job.refuse(error),
             }

@@ -14,9 +14,9 @@ use crate::index::{Keys, Note, Noted};
 use crate::interned::{Interned, NamePlace};
 use crate::job::Told;
 use crate::layout::{Layout, body_name};
-use crate::prepared::{Prepared, PreparedStamp, ToSeal, material_in, name_in};
+use crate::prepared::{Prepared, PreparedStamp, Spooled, ToSeal, material_in, name_in};
 use crate::segment::Segment;
-use crate::stored::{Sealed, message_kind};
+use crate::stored::{LateBody, Sealed, message_kind, sealed_file};
 use crate::window::RequestKey;
 use crate::{Acknowledge, AppendError, Durability, Incarnation, Receipt};
 
@@ -115,6 +115,7 @@ impl Draft {
             let keys = keys.ok_or_else(|| AppendError::Suspect("the segment has no keys".to_owned()))?;
             keys.seal(self.chain.next(), sha512, body, &mut sealed)?;
         }
+        let file = self.file_body(&prepared, segment)?;
         let Prepared { fixed, to_seal, found_by: [message_id, request_id, subject], key, durability, .. } =
             prepared;
         let [client, service, _] = names.map(|name| name.fingerprint);
@@ -122,10 +123,23 @@ impl Draft {
         self.push(segment, time, Noted::Message(keys, key), |out| {
             let ciphertext = sealed.as_slice();
             let sealed = to_seal.as_ref().map(|ToSeal { sha512, .. }| Sealed { sha512, ciphertext });
-            message_kind(out, &fixed, sealed, &names.map(|name| name.offset), &material);
+            let late = sealed.map(LateBody::Sealed).or(file.as_deref().map(LateBody::Encoded));
+            message_kind(out, &fixed, late, &names.map(|name| name.offset), &material);
         });
         self.sealed = sealed;
         Ok(self.newest(Effect::Message(key), time, durability))
+    }
+
+    /// What the next record says of the encrypted file that its body is in.
+    fn file_body(&self, prepared: &Prepared, segment: &Segment) -> Result<Option<Vec<u8>>, AppendError> {
+        let Some(Spooled { length, sealed: Some((key, sha512)), .. }) = &prepared.spooled else {
+            return Ok(None);
+        };
+        let key = match &segment.keys {
+            Some(keys) => keys.wrap(self.chain.next(), sha512, key)?,
+            None => key.bytes().to_vec(),
+        };
+        Ok(Some(sealed_file(*length, sha512, key)))
     }
 
     /// Where what the message's signature names stands; adds what the segment does not hold yet.

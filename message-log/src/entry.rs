@@ -14,10 +14,19 @@ pub(crate) struct Entry {
     /// Newest entry that was known to be synced when this one was written.
     pub(crate) durable_sequence: u64,
     pub(crate) kind: Kind,
-    /// The encrypted body of a message that has one.
-    pub(crate) sealed: Option<Bytes>,
+    /// What of a message's body can be read only with a key.
+    pub(crate) sealed: Option<SealedPart>,
     /// The certificates and OCSP responses that a message refers to, each once.
     pub(crate) material: Vec<Bytes>,
+}
+
+/// What is encrypted of a body.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum SealedPart {
+    /// All of it.
+    Body(Bytes),
+    /// The key of its file, or that key as it is.
+    FileKey(Vec<u8>),
 }
 
 /// What an entry says.

@@ -81,7 +81,9 @@ pub use detached::{Detached, DetachedError, Origin};
 pub use erasing::{EraseError, ErasedRecords, FoundErasure, NewErasure, erasure_bytes};
 pub use error::{AppendError, Damage, LogError};
 pub use incarnation::Incarnation;
-pub use keys::{LOG_KEY_BYTES, LogKey, LogKeyError, SoftLogKey};
+pub use keys::{
+    BODY_CHUNK_BYTES, BodyFile, BodyKey, LOG_KEY_BYTES, LogKey, LogKeyError, SEALED_CHUNK_BYTES, SoftLogKey,
+};
 pub use log::{MessageLog, SyncNow};
 pub use message::{
     Acknowledge, Durability, Filter, Found, NewBody, NewBodyPlace, NewMessage, Receipt, State,

@@ -9,8 +9,8 @@ use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::evidence::{Material, Signature};
 use kogge_proto::wire::log::{Direction, MessageRecord, Role, StampRecord};
 
-use crate::AppendError;
 use crate::incarnation::Incarnation;
+use crate::{AppendError, BodyKey};
 
 /// A message that is to become a record.
 #[derive(Clone, Debug)]
@@ -74,6 +74,13 @@ pub enum NewBodyPlace {
     /// In a file of the log's spool; the log syncs it and renames it into `bodies/` before the record is acknowledged. If the
     /// record is refused, the file is, as far as the disk permits, still where it was, and the caller's to remove.
     Spooled(PathBuf),
+    /// As [`Self::Spooled`], encrypted under a key of its own, in the way of [`BodyKey`]. A log that has a log key keeps the key encrypted for the record.
+    Sealed {
+        /// The file.
+        path: PathBuf,
+        /// Its key.
+        key: Arc<BodyKey>,
+    },
     /// Nowhere in the log: the record holds length and digest, and the bytes are the caller's to throw away.
     DigestOnly,
 }
@@ -116,6 +123,8 @@ pub struct Found {
     pub record: MessageRecord,
     /// The entry holds the body encrypted: if `record` has it, it was opened with a key.
     pub encrypted: bool,
+    /// The key of the body's file, if that is encrypted and can be opened.
+    pub body_key: Option<Arc<BodyKey>>,
     /// The certificates and OCSP responses that its signature names.
     pub material: Material,
     /// The stamp that covers it, if there is one yet; shared by the records of a batch, for it may name ten thousand.

@@ -1,6 +1,7 @@
 //! A message as its caller's thread leaves it to the writer: checked, and encoded as far as that can be done without knowing its place in the log.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kogge_proto::digest::{Sha256, Sha512, sha256};
@@ -17,7 +18,7 @@ use crate::interned::{Interned, NamePlace};
 use crate::keys::{LogKeys, TAG_BYTES};
 use crate::stored::{self, HEAD_BYTES_MAX};
 use crate::window::{RequestKey, is_guarded};
-use crate::{AppendError, Durability, NewBody, NewBodyPlace, NewMessage, Receipt};
+use crate::{AppendError, BodyKey, Durability, NewBody, NewBodyPlace, NewMessage, Receipt};
 
 /// Longest text form of a client, a service or a server: far above what identifiers can have.
 const NAME_BYTES_MAX: usize = 16 * 1024;
@@ -50,12 +51,27 @@ pub(crate) struct ToSeal {
 /// So much more than the body itself it takes in the record: tag, digest, and the fields around them.
 const SEALING_BYTES: usize = TAG_BYTES + 64 + 24;
 
+/// What the record of an encrypted file takes: length, digest, wrapped key, and the fields around them.
+const FILE_BYTES: usize = 64 + 60 + 32;
+
 /// A body in the log's spool.
 #[derive(Debug)]
 pub(crate) struct Spooled {
     pub(crate) path: PathBuf,
-    /// How long it should be.
+    /// How long the body is.
     pub(crate) length: u64,
+    /// Its key and digest, if the file is encrypted: then the record gets its body with its place.
+    pub(crate) sealed: Option<(Arc<BodyKey>, Sha512)>,
+}
+
+impl Spooled {
+    /// How long the file should be.
+    pub(crate) fn file_length(&self) -> u64 {
+        match self.sealed {
+            Some(_) => BodyKey::sealed_length(self.length),
+            None => self.length,
+        }
+    }
 }
 
 impl Prepared {
@@ -79,7 +95,7 @@ impl Prepared {
         let named = named_digests(&message.signature)?;
         let (body, spooled) = match message.body {
             None => (None, None),
-            Some(body) => place_body(body).map(|(body, spooled)| (Some(body), spooled))?,
+            Some(body) => place_body(body)?,
         };
         let (body, to_seal) = match keys {
             Some(_) => split_off(body),
@@ -122,7 +138,8 @@ impl Prepared {
 
     /// Bytes of the record but for what it refers to; never too few.
     fn record_bytes(&self) -> usize {
-        self.fixed.len() + self.to_seal.as_ref().map_or(0, ToSeal::bytes)
+        let file = self.spooled.as_ref().map_or(0, |_| FILE_BYTES);
+        self.fixed.len() + self.to_seal.as_ref().map_or(0, ToSeal::bytes) + file
     }
 
     /// Bytes that its frames take in a segment of which this is known; never too few.
@@ -239,7 +256,7 @@ fn named_digests(signature: &Signature) -> Result<Vec<Option<Sha256>>, AppendErr
         .collect()
 }
 
-fn place_body(body: NewBody) -> Result<(Body, Option<Spooled>), AppendError> {
+fn place_body(body: NewBody) -> Result<(Option<Body>, Option<Spooled>), AppendError> {
     let (place, spooled) = match body.place {
         NewBodyPlace::Inline(bytes) if bytes.len() as u64 != body.length => {
             return Err(unfit("its body does not have the length that is given"));
@@ -250,11 +267,16 @@ fn place_body(body: NewBody) -> Result<(Body, Option<Spooled>), AppendError> {
         NewBodyPlace::Inline(bytes) => (Place::Inline(bytes), None),
         // Its name follows from the record's sequence.
         NewBodyPlace::Spooled(path) => {
-            (Place::File(String::new()), Some(Spooled { path, length: body.length }))
+            (Place::File(String::new()), Some(Spooled { path, length: body.length, sealed: None }))
+        }
+        NewBodyPlace::Sealed { path, key } => {
+            let sealed = Some((key, body.sha512));
+            return Ok((None, Some(Spooled { path, length: body.length, sealed })));
         }
         NewBodyPlace::DigestOnly => (Place::NotKept(NotKept::default()), None),
     };
-    Ok((Body { length: body.length, sha512: body.sha512.0.to_vec(), place: Some(place) }, spooled))
+    let body = Body { length: body.length, sha512: body.sha512.0.to_vec(), place: Some(place) };
+    Ok((Some(body), spooled))
 }
 
 fn strange_material() -> AppendError {

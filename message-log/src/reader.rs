@@ -4,6 +4,7 @@
 //! opens them, and neither is a bystander's business. It may see an entry a moment before it is acknowledged. A reader that an open log hands out
 //! asks the blocks too, and the memory of the segment that is being written, and sees what is durable.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,19 +14,20 @@ use kogge_proto::digest::Sha256;
 use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::evidence::Material;
 use kogge_proto::wire::log::body::Place;
-use kogge_proto::wire::log::{EntryPlace, MessageRecord, NotKept, StampRecord};
+use kogge_proto::wire::log::not_kept::Why;
+use kogge_proto::wire::log::{Body, EntryPlace, MessageRecord, NotKept, StampRecord};
 
 use crate::acknowledged;
 use crate::audit::DAMAGES_MAX;
 use crate::chain::Chain;
-use crate::entry::{Entry, Kind};
+use crate::entry::{Entry, Kind, SealedPart};
 use crate::index::{Archive, RowsError, Stretch, Summary};
-use crate::keys::LogKeys;
-use crate::layout::{Layout, parse_body_name, segment_name};
+use crate::keys::{BODY_KEY_BYTES, LogKeys, bare_key};
+use crate::layout::{Layout, body_name, parse_body_name, segment_name};
 use crate::live::{Live, locked};
 use crate::lookup::{Known, Lookup};
 use crate::scan::{Bound, Item, Manner, Scan, Start, Step, read_start};
-use crate::{Damage, Filter, Found, LogError, LogKey, LogKeyError};
+use crate::{BodyFile, BodyKey, Damage, Filter, Found, LogError, LogKey, LogKeyError};
 
 /// Reads a log, also while a server writes it. Takes no lock.
 #[derive(Clone)]
@@ -199,16 +201,41 @@ impl Reader {
         &self,
         record: &mut MessageRecord,
         (segment, sequence): (u64, u64),
-        sealed: Option<Bytes>,
-    ) -> Result<(), LogError> {
-        let (Some(keys), Some(sealed), Some(body)) = (&self.keys, sealed, &mut record.body) else {
-            return Ok(());
+        sealed: Option<SealedPart>,
+    ) -> Result<Option<Arc<BodyKey>>, LogError> {
+        let (Some(sealed), Some(body)) = (sealed, &mut record.body) else { return Ok(None) };
+        let (place, key) = match (&self.keys, sealed) {
+            (_, SealedPart::FileKey(bare)) if bare.len() == BODY_KEY_BYTES => {
+                (Place::File(body_name(sequence)), bare_key(&bare))
+            }
+            (Some(keys), SealedPart::FileKey(wrapped)) => {
+                match keys.unwrap_key((segment, sequence), &body.sha512, &wrapped)? {
+                    Ok(key) => (Place::File(body_name(sequence)), Some(key)),
+                    Err(why) => (absent(why), None),
+                }
+            }
+            (Some(keys), SealedPart::Body(sealed)) => {
+                match keys.open((segment, sequence), &body.sha512, &sealed)? {
+                    Ok(opened) => (Place::Inline(opened), None),
+                    Err(why) => (absent(why), None),
+                }
+            }
+            (None, _) => return Ok(None),
         };
-        body.place = Some(match keys.open((segment, sequence), &body.sha512, &sealed)? {
-            Ok(opened) => Place::Inline(opened),
-            Err(why) => Place::NotKept(NotKept { why: why.into() }),
-        });
-        Ok(())
+        body.place = Some(place);
+        Ok(key.map(Arc::new))
+    }
+
+    /// The file that a record's body is in, to be read as the body; `None` if it is in no file.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open_body(&self, found: &Found) -> std::io::Result<Option<BodyFile>> {
+        let Some(Body { place: Some(Place::File(name)), length, .. }) = &found.record.body else {
+            return Ok(None);
+        };
+        let path = self.body_path(name).ok_or(io::ErrorKind::InvalidFilename)?;
+        Ok(Some(BodyFile::new(File::open(path)?, found.body_key.clone(), *length)))
     }
 
     /// What is known of a segment without reading it.
@@ -300,7 +327,7 @@ pub(crate) struct Message {
     pub(crate) sequence: u64,
     time: UnixMillis,
     record: MessageRecord,
-    sealed: Option<Bytes>,
+    sealed: Option<SealedPart>,
     material: Vec<Bytes>,
     pub(crate) segment: u64,
 }
@@ -327,9 +354,21 @@ impl Message {
     pub(crate) fn found(self, reader: &Reader, stamp: Option<Arc<StampRecord>>) -> Result<Found, LogError> {
         let Self { sequence, time, mut record, sealed, material, segment } = self;
         let encrypted = sealed.is_some();
-        reader.unseal(&mut record, (segment, sequence), sealed)?;
-        Ok(Found { sequence, time, record, encrypted, material: Material { items: material }, stamp })
+        let body_key = reader.unseal(&mut record, (segment, sequence), sealed)?;
+        Ok(Found {
+            sequence,
+            time,
+            record,
+            encrypted,
+            body_key,
+            material: Material { items: material },
+            stamp,
+        })
     }
+}
+
+fn absent(why: Why) -> Place {
+    Place::NotKept(NotKept { why: why.into() })
 }
 
 fn end_is_missing(segment: u64, acknowledged: u64) -> Damage {

@@ -77,7 +77,7 @@ impl SegmentReader {
             entry::Kind::Stamp(stamp) => restore_stamp(stamp).map(Kind::Stamp),
             entry::Kind::Erasure(erasure) => Ok(Kind::Erasure(Box::new(erasure))),
             entry::Kind::Message(stored) => {
-                sealed = stored::sealed_body(&stored);
+                sealed = stored::sealed_part(&stored);
                 let referred = self.follow(&stored, frame.offset, &mut material, &mut missing)?;
                 restore_message(stored, referred, sequence).map(|record| Kind::Message(Box::new(record)))
             }

@@ -3,16 +3,17 @@
 //! What a record adds to the message part, the body and the signature value is what costs when there are many: names, certificates and OCSP responses are stored once per
 //! segment, ids that are UUIDs as 16 bytes, and a digest only where the bytes are not beside it. `tests/bytes.rs` holds the sum.
 
-use bytes::Bytes;
 use kogge_proto::digest::{Sha256, Sha512, sha512};
 use kogge_proto::wire::evidence::Signature;
 use kogge_proto::wire::log::stored_body::Place as StoredPlace;
 use kogge_proto::wire::log::{
-    Body, Elsewhere, MessageRecord, NotKept, SealedBody, StampLeaf, StampRecord, StoredBody, StoredMessage,
-    StoredStamp, body::Place, not_kept::Why,
+    Body, Elsewhere, MessageRecord, NotKept, SealedBody, SealedFile, StampLeaf, StampRecord, StoredBody,
+    StoredMessage, StoredStamp, body::Place, not_kept::Why,
 };
+use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
+use crate::entry::SealedPart;
 use crate::keys::TAG_BYTES;
 use crate::layout::body_name;
 
@@ -60,31 +61,56 @@ pub(crate) struct Sealed<'a> {
     pub(crate) ciphertext: &'a [u8],
 }
 
-/// Appends a message to `out`: `fixed` is its [`message`] without references, and without the body if that is `sealed`.
+/// A body that depends on the record's place in the log.
+#[derive(Clone, Copy)]
+pub(crate) enum LateBody<'a> {
+    Sealed(Sealed<'a>),
+    /// A `StoredBody`, encoded.
+    Encoded(&'a [u8]),
+}
+
+/// The encoded `StoredBody` of an encrypted file.
+pub(crate) fn sealed_file(length: u64, sha512: &Sha512, key: Vec<u8>) -> Vec<u8> {
+    let file = SealedFile { length, sha512: sha512.as_bytes().to_vec(), key };
+    StoredBody { place: Some(StoredPlace::SealedFile(file)) }.encode_to_vec()
+}
+
+/// Appends a message to `out`: `fixed` is its [`message`] without references, and without the body if that comes `late`.
 pub(crate) fn message_kind(
     out: &mut Vec<u8>,
     fixed: &[u8],
-    sealed: Option<Sealed<'_>>,
+    late: Option<LateBody<'_>>,
     names: &[u64],
     material: &[u64],
 ) {
     let references =
         packed_field_length(field::NAMES, names) + packed_field_length(field::MATERIAL, material);
-    let body = sealed.map(SealedLengths::of);
-    let body_length = body.as_ref().map_or(0, |body| bytes_field_length(field::BODY, body.stored));
+    let body_length = late.map_or(0, |body| match body {
+        LateBody::Sealed(sealed) => bytes_field_length(field::BODY, SealedLengths::of(sealed).stored),
+        LateBody::Encoded(bytes) => bytes_field_length(field::BODY, bytes.len()),
+    });
     encode_key(field::MESSAGE, WireType::LengthDelimited, out);
     encode_varint((fixed.len() + body_length + references) as u64, out);
     out.extend_from_slice(fixed);
-    if let (Some(Sealed { sha512, ciphertext }), Some(lengths)) = (sealed, body) {
+    match late {
+        Some(LateBody::Sealed(sealed)) => sealed.append(out),
+        Some(LateBody::Encoded(bytes)) => bytes_field(field::BODY, bytes, out),
+        None => {}
+    }
+    packed_field(field::NAMES, names, out);
+    packed_field(field::MATERIAL, material, out);
+}
+
+impl Sealed<'_> {
+    fn append(self, out: &mut Vec<u8>) {
+        let lengths = SealedLengths::of(self);
         encode_key(field::BODY, WireType::LengthDelimited, out);
         encode_varint(lengths.stored as u64, out);
         encode_key(field::SEALED, WireType::LengthDelimited, out);
         encode_varint(lengths.sealed as u64, out);
-        bytes_field(field::SHA512, sha512.as_bytes(), out);
-        bytes_field(field::CIPHERTEXT, ciphertext, out);
+        bytes_field(field::SHA512, self.sha512.as_bytes(), out);
+        bytes_field(field::CIPHERTEXT, self.ciphertext, out);
     }
-    packed_field(field::NAMES, names, out);
-    packed_field(field::MATERIAL, material, out);
 }
 
 /// What the messages take that a sealed body is wrapped in.
@@ -207,10 +233,11 @@ pub(crate) fn restore_message(
     })
 }
 
-/// The ciphertext of the body of a stored message.
-pub(crate) fn sealed_body(stored: &StoredMessage) -> Option<Bytes> {
+/// What of the body of a stored message can be read only with a key.
+pub(crate) fn sealed_part(stored: &StoredMessage) -> Option<SealedPart> {
     match stored.body.as_ref()?.place.as_ref()? {
-        StoredPlace::Sealed(sealed) => Some(sealed.ciphertext.clone()),
+        StoredPlace::Sealed(sealed) => Some(SealedPart::Body(sealed.ciphertext.clone())),
+        StoredPlace::SealedFile(file) => Some(SealedPart::FileKey(file.key.clone())),
         StoredPlace::Inline(_) | StoredPlace::File(_) | StoredPlace::NotKept(_) => None,
     }
 }
@@ -227,6 +254,10 @@ fn restore_body(stored: StoredBody, sequence: u64) -> Result<Body, &'static str>
         }
         StoredPlace::NotKept(Elsewhere { length, sha512 }) => {
             Body { length, sha512, place: Some(Place::NotKept(NotKept::default())) }
+        }
+        StoredPlace::SealedFile(SealedFile { length, sha512, .. }) => {
+            let sealed = NotKept { why: Why::Sealed.into() };
+            Body { length, sha512, place: Some(Place::NotKept(sealed)) }
         }
         StoredPlace::Sealed(SealedBody { sha512, ciphertext }) => {
             let length = ciphertext.len().checked_sub(TAG_BYTES).ok_or("the encrypted body is cut off")?;

@@ -4,12 +4,13 @@
 
 mod fixture;
 
+use std::io::Read;
 use std::path::Path;
 
 use fixture::*;
 use kogge_message_log::{
-    Filter, LogError, MessageLog, NewBody, NewBodyPlace, NewErasure, NewMessage, Options, Reader,
-    erasure_bytes,
+    BODY_CHUNK_BYTES, BodyKey, Filter, LogError, MessageLog, NewBody, NewBodyPlace, NewErasure, NewMessage,
+    Options, Reader, erasure_bytes,
 };
 use kogge_proto::digest::sha512;
 use kogge_proto::wire::evidence::SignatureMethod;
@@ -384,4 +385,108 @@ fn records_about_a_person_are_found_by_a_pseudonym_that_only_the_key_gives() {
     let log = open(plain.path());
     append(&log, about(1, Some("DE/1"))).unwrap();
     assert!(list(&log.reader(), &Filter::default())[0].record.subject.is_empty());
+}
+
+/// A message whose encrypted body lies in the log's spool, and the body.
+fn confidential_file(log: &MessageLog, number: u32) -> (NewMessage, Vec<u8>) {
+    let body = text(number).repeat(20_000).into_bytes();
+    let key = BodyKey::random().unwrap();
+    let mut file = Vec::new();
+    let count = body.chunks(BODY_CHUNK_BYTES).count();
+    for (at, chunk) in body.chunks(BODY_CHUNK_BYTES).enumerate() {
+        let mut chunk = chunk.to_vec();
+        key.seal_chunk(at as u32, at + 1 == count, &mut chunk).unwrap();
+        file.extend(chunk);
+    }
+    let path = log.spool_dir().join(format!("body-{number}"));
+    std::fs::write(&path, file).unwrap();
+    let place = NewBodyPlace::Sealed { path, key: key.into() };
+    let new = NewBody { length: body.len() as u64, sha512: sha512(&body), place };
+    (NewMessage { body: Some(new), ..request(number) }, body)
+}
+
+fn file_body(reader: &Reader, sequence: u64) -> Result<Vec<u8>, Why> {
+    let found = reader.get(sequence).unwrap().unwrap();
+    if let Some(Place::NotKept(absent)) = &found.record.body.as_ref().unwrap().place {
+        return Err(absent.why());
+    }
+    let mut body = Vec::new();
+    reader.open_body(&found).unwrap().unwrap().read_to_end(&mut body).unwrap();
+    Ok(body)
+}
+
+#[test]
+fn a_body_in_a_file_is_encrypted_and_erased_as_others_are() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = open_sealed(dir.path());
+    let [first, second] = [0, 1].map(|number| {
+        let (message, body) = confidential_file(&log, number);
+        (append(&log, message).unwrap().sequence, body)
+    });
+    assert_eq!(files_with(dir.path(), b"secret of"), Vec::<std::path::PathBuf>::new());
+    copy_dir(dir.path(), copy.path());
+    for reader in [log.reader(), reader(dir.path())] {
+        assert!(file_body(&reader, first.0).as_ref() == Ok(&first.1));
+        assert_eq!(reader.audit(&mut |_| ()).unwrap(), []);
+    }
+    let stranger = Reader::open(dir.path()).unwrap();
+    assert_eq!(file_body(&stranger, first.0), Err(Why::Sealed));
+    assert_eq!(stranger.audit(&mut |_| ()).unwrap(), []);
+
+    log.erase(erasure(&[(first.0, first.0)])).unwrap();
+    log.close();
+    assert_eq!(std::fs::read_dir(dir.path().join("bodies")).unwrap().count(), 1);
+    // A copy of segments and bodies of before, with the keys of today.
+    std::fs::copy(dir.path().join("keys/0000000001"), copy.path().join("keys/0000000001")).unwrap();
+    for dir in [&dir, &copy] {
+        assert_eq!(file_body(&reader(dir.path()), first.0), Err(Why::Erased));
+        assert!(file_body(&reader(dir.path()), second.0).as_ref() == Ok(&second.1));
+    }
+    assert_eq!(reader(dir.path()).audit(&mut |_| ()).unwrap(), []);
+    assert_eq!(stranger.audit(&mut |_| ()).unwrap(), []);
+    // Somebody puts the file back: it is of no use, and it is named.
+    let file = format!("bodies/{:020}.body", first.0);
+    std::fs::copy(copy.path().join(&file), dir.path().join(&file)).unwrap();
+    assert_eq!(only_damage(dir.path()), "log.erasure");
+    MessageLog::open(dir.path(), sealed_options()).unwrap().0.close();
+    assert_eq!(stranger.audit(&mut |_| ()).unwrap(), []);
+}
+
+#[test]
+fn an_encrypted_file_that_is_altered_short_or_missing_is_named_also_without_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open_sealed(dir.path());
+    let (message, _) = confidential_file(&log, 0);
+    let sequence = append(&log, message).unwrap().sequence;
+    log.close();
+    let path = dir.path().join(format!("bodies/{sequence:020}.body"));
+    let bytes = std::fs::read(&path).unwrap();
+    let checks = |reader: Reader| -> Vec<&'static str> {
+        reader.audit(&mut |_| ()).unwrap().iter().map(|damage| damage.check).collect()
+    };
+    let mut altered = bytes.clone();
+    altered[100_000] ^= 1;
+    std::fs::write(&path, altered).unwrap();
+    assert_eq!(checks(reader(dir.path())), ["log.body"]);
+    assert_eq!(checks(Reader::open(dir.path()).unwrap()), [""; 0], "only the key tells");
+    std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    for reader in [reader(dir.path()), Reader::open(dir.path()).unwrap()] {
+        assert_eq!(checks(reader), ["log.body"]);
+    }
+    std::fs::remove_file(&path).unwrap();
+    for reader in [reader(dir.path()), Reader::open(dir.path()).unwrap()] {
+        assert_eq!(checks(reader), ["log.body"]);
+    }
+}
+
+#[test]
+fn a_log_without_a_key_keeps_encrypted_files_with_their_keys_beside_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let (message, body) = confidential_file(&log, 0);
+    let sequence = append(&log, message).unwrap().sequence;
+    log.close();
+    let reader = Reader::open(dir.path()).unwrap();
+    assert!(file_body(&reader, sequence).as_ref() == Ok(&body));
+    assert_eq!(reader.audit(&mut |_| ()).unwrap(), []);
 }

@@ -1,7 +1,7 @@
 //! Bodies of any size in bounded memory: small ones stay in memory, large ones are spooled to a file while they are hashed.
 //!
 //! The spool lies in the message log's directory, so that a spooled body becomes the log's own copy by a rename: it is
-//! written to disk once. A crash leaves spool files behind; the log empties the spool when it opens. The file of a body that is not
+//! written to disk once, encrypted under a key of its own that is in memory until the log has it. A crash leaves spool files behind; the log empties the spool when it opens. The file of a body that is not
 //! kept has no name at all from the start.
 //!
 //! While a large body arrives, pieces are received on one thread, and those before them hashed and written on another (`lane`), which does not

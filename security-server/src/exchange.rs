@@ -234,7 +234,9 @@ pub(crate) fn log_body(body: &Body) -> NewBody {
     let place = match (body.retention(), body.place()) {
         (Retention::DigestOnly, _) => NewBodyPlace::DigestOnly,
         (Retention::Kept, Place::Memory(bytes)) => NewBodyPlace::Inline(bytes.clone()),
-        (Retention::Kept, Place::File(file)) => NewBodyPlace::Spooled(file.path().to_owned()),
+        (Retention::Kept, Place::File(file)) => {
+            NewBodyPlace::Sealed { path: file.path().to_owned(), key: Arc::clone(file.key()) }
+        }
     };
     NewBody { length: body.length(), sha512: *body.sha512(), place }
 }

@@ -5,6 +5,7 @@
 //!
 //! A body's key is made of the record's seed and the body's digest: after a failed write a sequence is given again, and under one key only one text may ever be encrypted.
 
+mod chunks;
 mod file;
 mod soft;
 mod tree;
@@ -16,8 +17,12 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use kogge_proto::digest::Sha512;
 use kogge_proto::wire::log::not_kept::Why;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, Nonce, UnboundKey};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, UnboundKey};
+use ring::rand::{SecureRandom, SystemRandom};
+use zeroize::Zeroizing;
 
+pub(crate) use self::chunks::BODY_KEY_BYTES;
+pub use self::chunks::{BODY_CHUNK_BYTES, BodyFile, BodyKey, SEALED_CHUNK_BYTES};
 use self::file::KeyFile;
 pub use self::soft::{LOG_KEY_BYTES, LogKey, LogKeyError, SoftLogKey};
 use self::tree::{Seed, Tree, prf};
@@ -27,6 +32,10 @@ use crate::{AppendError, LogError};
 
 /// How much longer a body is when it is sealed.
 pub(crate) const TAG_BYTES: usize = MAX_TAG_LEN;
+
+/// What keys for bodies in records, and for the keys of those in files, are made of beside seed and digest.
+const BODY: &[u8] = b"kogge body key 1";
+const FILE: &[u8] = b"kogge file key 1";
 
 /// Segments whose keys are remembered; when there are more they are forgotten and read again.
 const SEGMENTS_MAX: usize = 64;
@@ -137,6 +146,18 @@ impl LogKeys {
         Ok(found)
     }
 
+    /// The key of a body's file, or why it is not to be had.
+    pub(crate) fn unwrap_key(
+        &self,
+        (segment, sequence): (u64, u64),
+        sha512: &[u8],
+        wrapped: &[u8],
+    ) -> Result<Result<BodyKey, Why>, LogError> {
+        let Some(keys) = self.of(segment)? else { return Ok(Err(Why::Sealed)) };
+        let Some(sha512) = Sha512::from_slice(sha512) else { return Ok(Err(Why::Damaged)) };
+        Ok(keys.unwrap_key(sequence, &sha512, wrapped))
+    }
+
     /// What stands for a person in this log.
     pub(crate) fn pseudonym(&self, subject: &str) -> Result<[u8; 32], AppendError> {
         self.key.pseudonym(subject).map_err(|error| AppendError::Suspect(error.to_string()))
@@ -201,6 +222,32 @@ impl SegmentKeys {
         Ok(Bytes::from(body))
     }
 
+    /// The key of a body's file, encrypted for the record with this sequence. The nonce is random: after a failed write a sequence is given again.
+    pub(crate) fn wrap(&self, sequence: u64, sha512: &Sha512, key: &BodyKey) -> Result<Vec<u8>, AppendError> {
+        let refused = || AppendError::Suspect("the segment has no key for the record".to_owned());
+        let wrapping = self.key_for(FILE, sequence, sha512).ok_or_else(refused)?;
+        let mut nonce = [0; NONCE_LEN];
+        let mut wrapped = Zeroizing::new(key.bytes().to_vec());
+        let failed = |_| AppendError::Suspect("the body's key cannot be encrypted".to_owned());
+        SystemRandom::new().fill(&mut nonce).map_err(failed)?;
+        let aad = Aad::from(associated(sequence, sha512));
+        let tag = wrapping
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, &mut wrapped)
+            .map_err(failed)?;
+        Ok([nonce.as_slice(), wrapped.as_slice(), tag.as_ref()].concat())
+    }
+
+    fn unwrap_key(&self, sequence: u64, sha512: &Sha512, wrapped: &[u8]) -> Result<BodyKey, Why> {
+        let wrapping = self.key_for(FILE, sequence, sha512).ok_or(Why::Erased)?;
+        let (nonce, rest) = wrapped.split_at_checked(NONCE_LEN).ok_or(Why::Damaged)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Why::Damaged)?;
+        let mut rest = Zeroizing::new(rest.to_vec());
+        let aad = Aad::from(associated(sequence, sha512));
+        let opened = wrapping.open_in_place(nonce, aad, &mut rest).map_err(|_| Why::Damaged)?;
+        let bytes: [u8; BODY_KEY_BYTES] = (&*opened).try_into().map_err(|_| Why::Damaged)?;
+        BodyKey::new(Zeroizing::new(bytes)).ok_or(Why::Damaged)
+    }
+
     /// The place of an entry's key; `None` if the segment cannot have such an entry.
     fn leaf(&self, sequence: u64) -> Option<u32> {
         u32::try_from(sequence.checked_sub(self.first)?).ok()
@@ -208,9 +255,13 @@ impl SegmentKeys {
 
     /// `None` if it was erased.
     fn body_key(&self, sequence: u64, sha512: &Sha512) -> Option<LessSafeKey> {
+        self.key_for(BODY, sequence, sha512)
+    }
+
+    fn key_for(&self, label: &[u8], sequence: u64, sha512: &Sha512) -> Option<LessSafeKey> {
         let leaf = self.leaf(sequence)?;
         let seed: Seed = locked(&self.tree).leaf(leaf)?;
-        let key = prf(&seed, &[b"kogge body key 1".as_slice(), sha512.as_bytes()].concat());
+        let key = prf(&seed, &[label, sha512.as_bytes()].concat());
         UnboundKey::new(&AES_256_GCM, key.as_slice()).ok().map(LessSafeKey::new)
     }
 }
@@ -226,6 +277,11 @@ fn associated(sequence: u64, sha512: &Sha512) -> [u8; 72] {
     let parts = sequence.to_be_bytes().into_iter().chain(sha512.as_bytes().iter().copied());
     bytes.iter_mut().zip(parts).for_each(|(byte, part)| *byte = part);
     bytes
+}
+
+/// The key of a body's file as it stands in a log without keys.
+pub(crate) fn bare_key(bytes: &[u8]) -> Option<BodyKey> {
+    BodyKey::new(Zeroizing::new(bytes.try_into().ok()?))
 }
 
 fn into_io(error: LogError) -> io::Error {

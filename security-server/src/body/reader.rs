@@ -1,7 +1,6 @@
 //! A body on its way out.
 
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -80,9 +79,9 @@ impl BodyReader {
         }
         let mut lent = Lent { buffer: self.buffers.take(), home: Arc::clone(&self.buffers) };
         lent.buffer.resize(length, 0);
-        let (file, at) = (Arc::clone(file), self.at);
+        let (file, at, whole) = (Arc::clone(file), self.at, self.length);
         self.at += length as u64;
-        Some(spawn_blocking(move || file.file.read_exact_at(&mut lent.buffer, at).map(|()| lent)))
+        Some(spawn_blocking(move || file.read_at(&mut lent.buffer, at, whole).map(|()| lent)))
     }
 }
 
@@ -120,5 +119,5 @@ impl Drop for Lent {
 }
 
 /// What is read at once: long enough to be worth a hand-over between threads, short enough that a body costs little memory. One is sent while
-/// the next one is read, and one may still be on its way.
+/// the next one is read, and one may still be on its way. A multiple of what is encrypted at once.
 const READ_BYTES: usize = 256 * 1024;

@@ -1,12 +1,13 @@
 //! Spool files: made, filled and removed.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kogge_message_log::{BODY_CHUNK_BYTES, BodyKey, SEALED_CHUNK_BYTES};
 use tokio::task::{JoinHandle, spawn_blocking};
 use uuid::Uuid;
 
@@ -20,6 +21,8 @@ pub struct SpoolFile {
     path: PathBuf,
     /// Whether it was made with a name that stays.
     named: bool,
+    /// What the file is encrypted with. It is in memory only, until the log takes it over.
+    key: Arc<BodyKey>,
 }
 
 impl SpoolFile {
@@ -34,7 +37,23 @@ impl SpoolFile {
                 false
             }
         };
-        Ok(Self { file, path, named })
+        Ok(Self { file, path, named, key: Arc::new(BodyKey::random()?) })
+    }
+
+    /// The key that it is encrypted with.
+    #[must_use]
+    pub fn key(&self) -> &Arc<BodyKey> {
+        &self.key
+    }
+
+    /// Reads bytes of a body of length `whole`, from `at` on, which is a chunk's beginning; as many as `buffer` has, which end with a chunk.
+    pub(super) fn read_at(&self, buffer: &mut Vec<u8>, at: u64, whole: u64) -> io::Result<()> {
+        let first = u32::try_from(at / BODY_CHUNK_BYTES as u64).map_err(io::Error::other)?;
+        let to_end = at + buffer.len() as u64 == whole;
+        let chunks = buffer.len().div_ceil(BODY_CHUNK_BYTES);
+        buffer.resize(buffer.len() + chunks * (SEALED_CHUNK_BYTES - BODY_CHUNK_BYTES), 0);
+        self.file.read_exact_at(buffer, u64::from(first) * SEALED_CHUNK_BYTES as u64)?;
+        self.key.open_chunks(first, to_end, buffer)
     }
 
     /// Where the file was created; no longer valid after the log has adopted it, and never for a body that is not kept.
@@ -59,19 +78,44 @@ impl Drop for SpoolFile {
     }
 }
 
-/// Writes batches to the end of a spool file.
-pub(super) struct Append(pub(super) Arc<SpoolFile>);
+/// Writes batches to the end of a spool file, encrypted in chunks.
+pub(super) struct Append {
+    file: Arc<SpoolFile>,
+    /// What was not written yet: only who knows what follows knows whether a chunk is the last.
+    chunk: Vec<u8>,
+    number: u32,
+}
+
+impl Append {
+    pub(super) fn new(file: Arc<SpoolFile>) -> Self {
+        Self { file, chunk: Vec::with_capacity(SEALED_CHUNK_BYTES), number: 0 }
+    }
+
+    /// Writes the last chunk.
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        self.write_chunk(true)
+    }
+
+    fn write_chunk(&mut self, is_last: bool) -> io::Result<()> {
+        self.file.key.seal_chunk(self.number, is_last, &mut self.chunk)?;
+        (&self.file.file).write_all(&self.chunk)?;
+        self.chunk.clear();
+        self.number = self.number.checked_add(1).ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(())
+    }
+}
 
 impl Work for Append {
     fn take(&mut self, batch: &[Bytes]) -> io::Result<()> {
-        let mut slices: Vec<IoSlice<'_>> = batch.iter().map(|piece| IoSlice::new(piece)).collect();
-        let mut left = slices.as_mut_slice();
-        while !left.is_empty() {
-            match (&self.0.file).write_vectored(left) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => IoSlice::advance_slices(&mut left, written),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+        for piece in batch {
+            let mut rest = piece.as_ref();
+            while !rest.is_empty() {
+                if self.chunk.len() == BODY_CHUNK_BYTES {
+                    self.write_chunk(false)?;
+                }
+                let (now, later) = rest.split_at(rest.len().min(BODY_CHUNK_BYTES - self.chunk.len()));
+                self.chunk.extend_from_slice(now);
+                rest = later;
             }
         }
         Ok(())
@@ -125,8 +169,10 @@ mod tests {
     #[test]
     fn a_full_disk_is_an_error_of_the_batch() {
         let file = File::options().write(true).open("/dev/full").unwrap();
-        let spool_file = SpoolFile { file, path: PathBuf::new(), named: false };
-        let error = Append(Arc::new(spool_file)).take(&[Bytes::from_static(b"abc")]).unwrap_err();
+        let key = Arc::new(BodyKey::random().unwrap());
+        let spool_file = SpoolFile { file, path: PathBuf::new(), named: false, key };
+        let mut append = Append::new(Arc::new(spool_file));
+        let error = append.take(&[vec![7; BODY_CHUNK_BYTES + 1].into()]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }
 
@@ -134,12 +180,15 @@ mod tests {
     fn pieces_of_a_batch_follow_each_other_however_many_they_are() {
         let dir = tempfile::tempdir().unwrap();
         let file = Arc::new(SpoolFile::create(dir.path(), Retention::Kept).unwrap());
-        // More than the kernel takes in one call.
-        let batch: Vec<Bytes> = (0..3000_u32).map(|number| Bytes::from(format!("{number},"))).collect();
-        let mut append = Append(Arc::clone(&file));
+        // More than one chunk.
+        let batch: Vec<Bytes> = (0..30_000_u32).map(|number| Bytes::from(format!("{number},"))).collect();
+        let mut append = Append::new(Arc::clone(&file));
         append.take(&batch).unwrap();
         append.take(&[Bytes::new(), Bytes::from_static(b"end")]).unwrap();
         let expected = [batch.concat(), b"end".to_vec()].concat();
-        assert!(std::fs::read(file.path()).unwrap() == expected);
+        append.finish().unwrap();
+        let mut read = vec![0; expected.len()];
+        file.read_at(&mut read, 0, expected.len() as u64).unwrap();
+        assert!(read == expected);
     }
 }

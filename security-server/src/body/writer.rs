@@ -97,7 +97,7 @@ impl BodyWriter {
     async fn start(&mut self, hasher: Sha512Hasher) -> Result<Spooling, BodyError> {
         let (spool, retention) = (Arc::clone(&self.spool), self.retention);
         let file = Arc::new(blocking(move || SpoolFile::create(&spool, retention)).await?);
-        let mut append = Append(Arc::clone(&file));
+        let mut append = Append::new(Arc::clone(&file));
         let start = self.pieces.split().0;
         if !start.is_empty() {
             append = blocking(move || append.take(&start).map(|()| append)).await?;
@@ -120,11 +120,12 @@ impl Spooling {
     }
 
     async fn finish(self) -> Result<(Sha512, Arc<SpoolFile>), BodyError> {
-        let done = self.lane.finish().await?;
+        let Digesting { hasher, append } = self.lane.finish().await?;
+        blocking(move || append.finish()).await?;
         if let Some(mut early) = self.early {
             early.settle().await?;
         }
-        Ok((done.hasher.finish(), self.file))
+        Ok((hasher.finish(), self.file))
     }
 }
 

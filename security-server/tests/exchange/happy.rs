@@ -1,13 +1,16 @@
 //! What works, on both carriers: the answers, and the records that they leave.
 
+use std::io::Read;
+
 use bytes::Bytes;
 use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_evidence::verify::{self, LogRecord};
-use kogge_message_log::{Found, Reader};
+use kogge_message_log::{Filter, Found, Reader};
 use kogge_proto::digest::sha512;
 use kogge_proto::wire::log::body::Place;
 use kogge_proto::wire::log::not_kept::Why;
-use kogge_security_server::clock;
+use kogge_security_server::{clock, log_key};
+use kogge_signer::PinSource;
 
 use crate::instance::{Agency, Instance, PERSONS, PORTAL, Running};
 use crate::{assert_logged, call};
@@ -17,10 +20,28 @@ fn assert_proven(instance: &Instance, server: &Running) {
     let anchor = &instance.registry.anchor;
     let snapshot = VerifiedSnapshot::verify(instance.registry.snapshot(), anchor, clock::now()).unwrap();
     let reader = Reader::open(&server.log_dir).unwrap();
-    for found in server.records() {
+    let agency = server.log_dir.parent().unwrap();
+    let pin = PinSource::File(agency.join("pin"));
+    let key = log_key::open_file(&agency.join("token/log.key"), pin).unwrap();
+    let reader = reader.with_log_key(key);
+    let mut records = Vec::new();
+    let collect = &mut |found| {
+        records.push(found);
+        true
+    };
+    reader.list(&Filter::default(), collect).unwrap();
+    assert_eq!(records.len(), server.records().len());
+    for found in records {
+        let absent =
+            |place: &Place| matches!(place, Place::NotKept(absent) if absent.why() != Why::Configuration);
+        assert!(!found.record.body.iter().flat_map(|body| &body.place).any(absent), "{}", found.sequence);
         let body = found.record.body.as_ref().and_then(|body| match body.place.as_ref().unwrap() {
             Place::Inline(bytes) => Some(bytes.to_vec()),
-            Place::File(name) => Some(std::fs::read(reader.body_path(name).unwrap()).unwrap()),
+            Place::File(_) => {
+                let mut bytes = Vec::new();
+                reader.open_body(&found).unwrap().unwrap().read_to_end(&mut bytes).unwrap();
+                Some(bytes)
+            }
             Place::NotKept(_) => None,
         });
         let record = LogRecord {

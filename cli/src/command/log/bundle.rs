@@ -196,10 +196,9 @@ impl Job<'_> {
             (Some(Place::Inline(bytes)), _) => NewBody::Here(bytes),
             (Some(Place::NotKept(_)), _) => NewBody::Missing,
             (Some(Place::File(name)), _) => {
-                let path = self.reader.body_path(&name);
-                let path = path.with_context(|| format!("{name:?} is not the name of a body file"))?;
-                file =
-                    File::open(&path).with_context(|| format!("cannot read the body {}", path.display()))?;
+                let opened = self.reader.open_body(found);
+                let opened = opened.with_context(|| format!("cannot read the body {name}"))?;
+                file = opened.context("the record's body is in no file")?;
                 NewBody::Read(record.body.as_ref().map_or(0, |body| body.length), &mut file)
             }
         };

@@ -80,7 +80,7 @@ fn body(found: &Found) -> String {
                 Some(Place::File(name)) => format!("in the file bodies/{name}"),
                 Some(Place::NotKept(absent)) => match absent.why() {
                     Why::Configuration => "not kept by the server's configuration".to_owned(),
-                    Why::Sealed => "encrypted in the record".to_owned(),
+                    Why::Sealed => "encrypted".to_owned(),
                     why => format!("not readable ({})", why_absent(why)),
                 },
                 None => "in an unknown place".to_owned(),

@@ -152,7 +152,7 @@ fn explain(error: ContainerError, sequence: u64) -> anyhow::Error {
 }
 
 /// The file that the body is to be read from; none where it lies in the record or there is none.
-fn body_file(reader: &Reader, found: &Found, args: &ExportArgs) -> anyhow::Result<Option<File>> {
+fn body_file(reader: &Reader, found: &Found, args: &ExportArgs) -> anyhow::Result<Option<Box<dyn Read>>> {
     let place = found.record.body.as_ref().and_then(|body| body.place.as_ref());
     let path = match (place, &args.body) {
         (Some(Place::NotKept(_)), Some(given)) => {
@@ -167,12 +167,14 @@ fn body_file(reader: &Reader, found: &Found, args: &ExportArgs) -> anyhow::Resul
         ),
         (_, Some(_)) => bail!("the log itself has all of record {}: leave --body out", found.sequence),
         (Some(Place::File(name)), None) => {
-            reader.body_path(name).with_context(|| format!("{name:?} is not the name of a body file"))?
+            let cannot = || format!("cannot read the body {name}");
+            let body = reader.open_body(found).with_context(cannot)?;
+            return Ok(body.map(|body| Box::new(body) as Box<dyn Read>));
         }
         (Some(Place::Inline(_)) | None, None) => return Ok(None),
     };
     let file = File::open(&path).with_context(|| format!("cannot read the body {}", path.display()))?;
-    Ok(Some(file))
+    Ok(Some(Box::new(file)))
 }
 
 /// Whether the file holds the recorded body, before anything is written.

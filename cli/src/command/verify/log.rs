@@ -1,6 +1,5 @@
 //! A whole message log: its structure on this thread, the evidence of each record on the others.
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -167,7 +166,7 @@ fn check_records(
 fn body(reader: &Reader, found: &Found) -> Option<(Sha512, u64)> {
     match found.record.body.as_ref()?.place.as_ref()? {
         Place::Inline(bytes) => Some((sha512(bytes), bytes.len() as u64)),
-        Place::File(name) => digest::of_file(&mut File::open(reader.body_path(name)?).ok()?).ok(),
+        Place::File(_) => digest::of_file(&mut reader.open_body(found).ok()??).ok(),
         Place::NotKept(_) => None,
     }
 }
