@@ -2,7 +2,7 @@
 //!
 //! `cargo run --profile profiling -p kogge-message-log --example exchanges -- DIR [TASKS,… [EXCHANGES [ROUNDS]]]`
 //!
-//! Each line is the cost beside the same tasks without a log, in turn with it. Counted are the disk's own flushes and sectors, so what others write meanwhile counts too.
+//! Each line is the cost beside the same tasks without a log, in turn with it: of a log that stores bodies as they are, and of one that encrypts them. Counted are the disk's own flushes and sectors, so what others write meanwhile counts too.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kogge_message_log::{Durability, MessageLog, NewBody, NewBodyPlace, NewMessage, Options, Receipt};
+use kogge_message_log::{
+    Durability, LogKey, MessageLog, NewBody, NewBodyPlace, NewMessage, Options, Receipt, SoftLogKey,
+};
 use kogge_proto::digest::{sha256, sha512};
 use kogge_proto::id::SecurityServerId;
 use kogge_proto::time::UnixMillis;
@@ -36,21 +38,24 @@ async fn main() {
     println!("{WORKERS} workers, {exchanges} exchanges a run");
     for _ in 0..rounds {
         for tasks in tasks.split(',').map(|text| text.parse().unwrap()) {
-            let without = measure(&dir, None, tasks, exchanges).await;
-            let work = tempfile::tempdir_in(&dir).unwrap();
-            let log = MessageLog::open(work.path(), options()).unwrap().0;
-            let with = measure(&dir, Some(log.clone()), tasks, exchanges).await;
-            log.close();
-            println!(
-                "{tasks:>3} tasks: {:>6.0} exchanges/s, log {:>5.1} us CPU and {:>5.2} switches an exchange, {:>5.3} flushes, {:>5.0} device bytes, p50 {:>5} us, p99 {:>6} us",
-                with.rate,
-                with.cpu - without.cpu,
-                with.switches - without.switches,
-                with.flushes,
-                with.bytes,
-                with.p50,
-                with.p99,
-            );
+            for encrypts in [false, true] {
+                let without = measure(&dir, None, tasks, exchanges).await;
+                let work = tempfile::tempdir_in(&dir).unwrap();
+                let log = MessageLog::open(work.path(), options(encrypts)).unwrap().0;
+                let with = measure(&dir, Some(log.clone()), tasks, exchanges).await;
+                log.close();
+                println!(
+                    "{tasks:>3} tasks, {}: {:>6.0} exchanges/s, log {:>5.1} us CPU and {:>5.2} switches an exchange, {:>5.3} flushes, {:>5.0} device bytes, p50 {:>5} us, p99 {:>6} us",
+                    if encrypts { "encrypted" } else { "plain" },
+                    with.rate,
+                    with.cpu - without.cpu,
+                    with.switches - without.switches,
+                    with.flushes,
+                    with.bytes,
+                    with.p50,
+                    with.p99,
+                );
+            }
         }
     }
 }
@@ -127,13 +132,14 @@ async fn append(log: &MessageLog, message: NewMessage, durability: Durability) -
     told.await.unwrap().unwrap()
 }
 
-fn options() -> Options {
+fn options(encrypts: bool) -> Options {
+    let key: Arc<dyn LogKey> = Arc::new(SoftLogKey::new(&[7; 32]).unwrap());
     Options {
         server: SecurityServerId::parse("DEMO/GOV/1001/main").unwrap(),
         segment_bytes: 64 * 1024 * 1024,
         index_cache_bytes: 8 * 1024 * 1024,
         replay_window: Duration::from_secs(3600),
-        log_key: None,
+        log_key: encrypts.then_some(key),
         clock: || UnixMillis(1_800_000_000_000),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! There is no key that weakens a verification.
 
+mod keeping;
 mod raw;
 
 use std::collections::BTreeMap;

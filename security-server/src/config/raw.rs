@@ -15,11 +15,11 @@ use kogge_signer::PinSource;
 use kogge_transport::TransportMode;
 use serde::Deserialize;
 
+use super::keeping::{Keeping, RawSubsystem};
 use super::{
     ClientConfig, Config, ConnectionPolicy, ConsumerConfig, ConsumerTls, MessageLogConfig, ProviderConfig,
     RegistryConfig, SignatureConfig, SignatureMode, TokenConfig, defaults,
 };
-use crate::body::Retention;
 use crate::services::{AccessRight, AccessRights, PathPattern, RegisterUrl, Service};
 
 pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
@@ -33,6 +33,7 @@ pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
     if raw.consumer.is_none() && raw.provider.is_none() {
         return Err(file.refuse("consumer", "neither [consumer] nor [provider] is there: nothing to do"));
     }
+    let keeping = Keeping::load(&file, raw.message_log.keep_bodies, &raw.subsystems, &anchor)?;
     Ok(Config {
         data_dir: file.path(&raw.data_dir),
         token: TokenConfig { dir: file.path(&raw.token.dir), pin: file.pin(&raw.token.pin)? },
@@ -49,8 +50,8 @@ pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
             .transpose()?,
         timestamp_xroad: raw.timestamping.xroad,
         signature: file.signature(raw.signature.as_deref(), &raw.members, &anchor)?,
-        clients: file.clients(&raw.clients, &anchor)?,
-        services: file.services(raw.services, &anchor)?,
+        clients: file.clients(&raw.clients, &keeping, &anchor)?,
+        services: file.services(raw.services, &keeping, &anchor)?,
         id,
         anchor,
     })
@@ -76,6 +77,8 @@ struct RawConfig {
     timestamping: RawTimestamping,
     #[serde(default)]
     members: Vec<RawMember>,
+    #[serde(default)]
+    subsystems: Vec<RawSubsystem>,
     #[serde(default)]
     clients: Vec<RawClient>,
     #[serde(default)]
@@ -139,6 +142,7 @@ struct RawMessageLog {
     dir: PathBuf,
     segment_mib: Option<u64>,
     encrypt_bodies: Option<bool>,
+    keep_bodies: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -189,18 +193,11 @@ struct RawAccess {
     path: Option<String>,
 }
 
-fn retention(keep_bodies: Option<bool>) -> Retention {
-    match keep_bodies.unwrap_or(defaults::KEEP_BODIES) {
-        true => Retention::Kept,
-        false => Retention::DigestOnly,
-    }
-}
-
 /// The configuration file: what errors name and paths are relative to.
-struct File<'a>(&'a Path);
+pub(super) struct File<'a>(&'a Path);
 
 impl File<'_> {
-    fn refuse(&self, key: impl Into<String>, reason: impl Into<String>) -> ConfigError {
+    pub(super) fn refuse(&self, key: impl Into<String>, reason: impl Into<String>) -> ConfigError {
         ConfigError::Value { path: self.0.to_owned(), key: key.into(), reason: reason.into() }
     }
 
@@ -214,7 +211,7 @@ impl File<'_> {
             .map_err(|error| self.refuse(key, format!("cannot read {}: {error}", path.display())))
     }
 
-    fn parse<T: std::str::FromStr>(&self, key: &str, text: &str) -> Result<T, ConfigError>
+    pub(super) fn parse<T: std::str::FromStr>(&self, key: &str, text: &str) -> Result<T, ConfigError>
     where
         T::Err: std::fmt::Display,
     {
@@ -366,7 +363,12 @@ impl File<'_> {
         }
     }
 
-    fn clients(&self, raw: &[RawClient], anchor: &Anchor) -> Result<Vec<ClientConfig>, ConfigError> {
+    fn clients(
+        &self,
+        raw: &[RawClient],
+        keeping: &Keeping,
+        anchor: &Anchor,
+    ) -> Result<Vec<ClientConfig>, ConfigError> {
         let mut seen = BTreeSet::new();
         let mut clients = Vec::with_capacity(raw.len());
         for (number, raw) in raw.iter().enumerate() {
@@ -377,7 +379,8 @@ impl File<'_> {
                 return Err(self.refuse(key("subsystem"), format!("{subsystem} is there twice")));
             }
             let connection = self.connection(&key("connection"), &key("certificates"), raw)?;
-            clients.push(ClientConfig { subsystem, connection, retention: retention(raw.keep_bodies) });
+            let retention = keeping.of(&subsystem, raw.keep_bodies);
+            clients.push(ClientConfig { subsystem, connection, retention });
         }
         Ok(clients)
     }
@@ -414,11 +417,16 @@ impl File<'_> {
         }
     }
 
-    fn services(&self, raw: Vec<RawService>, anchor: &Anchor) -> Result<Vec<Service>, ConfigError> {
+    fn services(
+        &self,
+        raw: Vec<RawService>,
+        keeping: &Keeping,
+        anchor: &Anchor,
+    ) -> Result<Vec<Service>, ConfigError> {
         let mut seen = BTreeSet::new();
         let mut services = Vec::with_capacity(raw.len());
         for (number, raw) in raw.into_iter().enumerate() {
-            let service = self.service(number, raw, anchor)?;
+            let service = self.service(number, raw, keeping, anchor)?;
             if !seen.insert(service.id.clone()) {
                 let reason = format!("{} is there twice", service.id);
                 return Err(self.refuse(format!("services[{number}].id"), reason));
@@ -428,7 +436,13 @@ impl File<'_> {
         Ok(services)
     }
 
-    fn service(&self, number: usize, raw: RawService, anchor: &Anchor) -> Result<Service, ConfigError> {
+    fn service(
+        &self,
+        number: usize,
+        raw: RawService,
+        keeping: &Keeping,
+        anchor: &Anchor,
+    ) -> Result<Service, ConfigError> {
         let key = |name: &str| format!("services[{number}].{name}");
         let id: ServiceId = self.parse(&key("id"), &raw.id)?;
         self.same_instance(&key("id"), id.subsystem().member(), anchor)?;
@@ -443,6 +457,7 @@ impl File<'_> {
             .enumerate()
             .map(|(access, raw)| self.access(&format!("services[{number}].access[{access}]"), raw, anchor))
             .collect::<Result<Vec<_>, _>>()?;
+        let retention = keeping.of(id.subsystem(), raw.keep_bodies);
         Ok(Service {
             id,
             url,
@@ -454,7 +469,7 @@ impl File<'_> {
                 }
             },
             body_bytes_max: self.body_bytes(&key("body_bytes_max"), raw.body_bytes_max)?,
-            retention: retention(raw.keep_bodies),
+            retention,
             purposes: raw.purposes.into_iter().collect(),
             access: AccessRights::new(rights),
         })
@@ -468,7 +483,12 @@ impl File<'_> {
             .map_err(|error| self.refuse(format!("{key}.methods"), error.to_string()))
     }
 
-    fn same_instance(&self, key: &str, member: &MemberId, anchor: &Anchor) -> Result<(), ConfigError> {
+    pub(super) fn same_instance(
+        &self,
+        key: &str,
+        member: &MemberId,
+        anchor: &Anchor,
+    ) -> Result<(), ConfigError> {
         if member.instance() == anchor.instance() {
             Ok(())
         } else {

@@ -79,8 +79,31 @@ fn bodies_are_kept_unless_the_file_says_otherwise() {
     assert_eq!(of(&uncommented), (Retention::Kept, Retention::Kept));
     let neither = load(|text| text.replace("# keep_bodies = true", "keep_bodies = false")).unwrap();
     assert_eq!(of(&neither), (Retention::DigestOnly, Retention::DigestOnly));
-    let client = load(|text| text.replacen("# keep_bodies = true", "keep_bodies = false", 1)).unwrap();
-    assert_eq!(of(&client), (Retention::DigestOnly, Retention::Kept));
+    let all_of_them = |text: &str| text.replacen("# keep_bodies = true", "keep_bodies = false", 1);
+    assert_eq!(of(&load(all_of_them).unwrap()), (Retention::DigestOnly, Retention::DigestOnly));
+    // The first of them is the server's, the others are a client's and a service's.
+    let but_client = |text: &str| all_of_them(text).replacen("# keep_bodies = true", "keep_bodies = true", 1);
+    assert_eq!(of(&load(but_client).unwrap()), (Retention::Kept, Retention::DigestOnly));
+    let of_subsystem =
+        |id: &str, keeps: bool| format!("[[subsystems]]\nid = \"{id}\"\nkeep_bodies = {keeps}\n");
+    let config = load(str::to_owned).unwrap();
+    let (client, provider) = (config.clients[0].subsystem.clone(), config.services[0].id.subsystem().clone());
+    let client_only = load(|text| text.to_owned() + &of_subsystem(&client.to_string(), false)).unwrap();
+    let same = client == provider;
+    assert_eq!(
+        of(&client_only),
+        (Retention::DigestOnly, if same { Retention::DigestOnly } else { Retention::Kept })
+    );
+    let back = load(|text| all_of_them(text) + &of_subsystem(&provider.to_string(), true)).unwrap();
+    assert_eq!(of(&back), (if same { Retention::Kept } else { Retention::DigestOnly }, Retention::Kept));
+    let own_word = |text: &str| text.replace("# keep_bodies = true", "keep_bodies = false");
+    let weaker = load(|text| own_word(text) + &of_subsystem(&provider.to_string(), true)).unwrap();
+    assert_eq!(of(&weaker), (Retention::DigestOnly, Retention::DigestOnly));
+    let twice = of_subsystem(&client.to_string(), true).repeat(2);
+    for (wrong, reason) in [(twice, "is there twice"), (of_subsystem("EE/GOV/1/x", true), "instance")] {
+        let refused = load(|text| text.to_owned() + &wrong).unwrap_err().to_string();
+        assert!(refused.contains("subsystems[") && refused.contains(reason), "{refused}");
+    }
     let word = load(|text| text.replacen("# keep_bodies = true", "keep_bodies = \"no\"", 1));
     assert!(matches!(&word, Err(ConfigError::Toml { .. })), "{word:?}");
 }
