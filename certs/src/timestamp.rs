@@ -15,7 +15,7 @@ use crate::key::SigningKey;
 
 pub use request::{parse_request, request, token_of_response};
 pub use respond::{reject, respond};
-pub use verify::{verify, verify_under_any_policy};
+pub use verify::{ContentDigests, Policies, verify, verify_content};
 
 /// The digest that a token is about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

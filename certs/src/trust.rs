@@ -29,7 +29,7 @@ pub struct ApprovedTsa {
     /// Its signing certificate: trusted because it is listed, whoever issued it.
     pub certificate: Certificate,
     /// Accepted policies as dotted object identifiers; at least one. Lists that name none (X-Road's) leave it empty, and then only
-    /// [`crate::timestamp::verify_under_any_policy`] accepts its tokens.
+    /// [`crate::timestamp::verify_content`] under [`crate::timestamp::Policies::Any`] accepts its tokens.
     pub policies: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! XML canonicalisation without comments over roxmltree, for the verifier alone: exclusive (W3C exc-c14n 1.0) and inclusive (C14N 1.0).
+//! XML canonicalisation without comments over roxmltree, for the verifier alone: exclusive (W3C exc-c14n 1.0) and inclusive (C14N 1.0 and 1.1).
 //!
 //! What is canonicalised is one element with everything below it, as it stands in its document. Inclusive prefix lists are not supported:
 //! the profiles that are verified have none, and refuse signatures that ask for them.
@@ -22,6 +22,59 @@ pub enum C14nError {
     /// The source text at the element's place is not what the parser made of it.
     #[error("a name in the source text is not the one that was parsed")]
     Source,
+    /// C14N 1.1 would have to join values of `xml:base` (section 2.4).
+    #[error("an ancestor has an xml:base, which is not supported in C14N 1.1")]
+    Base,
+}
+
+/// A canonicalisation method of signatures.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Method {
+    /// C14N 1.0.
+    Inclusive,
+    /// C14N 1.1.
+    Inclusive11,
+    /// Exclusive C14N 1.0.
+    Exclusive,
+}
+
+impl Method {
+    /// From its URI, with or without comments: whoever reads signatures here refuses comments where they would be canonicalised, so both
+    /// yield the same. `None` for what is no method, or not supported.
+    #[must_use]
+    pub fn from_uri(uri: &str) -> Option<Self> {
+        match uri {
+            "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
+            | "http://www.w3.org/TR/2001/REC-xml-c14n-20010315#WithComments" => Some(Self::Inclusive),
+            "http://www.w3.org/2006/12/xml-c14n11" | "http://www.w3.org/2006/12/xml-c14n11#WithComments" => {
+                Some(Self::Inclusive11)
+            }
+            "http://www.w3.org/2001/10/xml-exc-c14n#"
+            | "http://www.w3.org/2001/10/xml-exc-c14n#WithComments" => Some(Self::Exclusive),
+            _ => None,
+        }
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Inclusive | Self::Inclusive11 => "inclusive",
+            Self::Exclusive => "exclusive",
+        }
+    }
+
+    /// The canonical form of `element` and its descendants, as UTF-8.
+    ///
+    /// # Errors
+    /// See [`C14nError`]; there must be no comment within.
+    pub fn canonical(self, element: Node<'_, '_>) -> Result<Vec<u8>, C14nError> {
+        match self {
+            Self::Inclusive => canonical(element, Form::Inclusive),
+            Self::Inclusive11 => canonical(element, Form::Inclusive11),
+            Self::Exclusive => canonical(element, Form::Exclusive),
+        }
+    }
 }
 
 /// The canonical form of `element` and its descendants, as UTF-8.
@@ -45,6 +98,7 @@ pub fn inclusive(element: Node<'_, '_>) -> Result<Vec<u8>, C14nError> {
 enum Form {
     Exclusive,
     Inclusive,
+    Inclusive11,
 }
 
 fn canonical(element: Node<'_, '_>, form: Form) -> Result<Vec<u8>, C14nError> {
@@ -75,7 +129,7 @@ fn write_element(
     let mut rendered = ancestors.clone();
     let in_scope = match form {
         Form::Exclusive => visibly_used(element)?,
-        Form::Inclusive => in_scope(element),
+        Form::Inclusive | Form::Inclusive11 => in_scope(element),
     };
     for (prefix, uri) in new_declarations(in_scope, ancestors) {
         match prefix.as_str() {
@@ -86,8 +140,7 @@ fn write_element(
         out.push('"');
         rendered.insert(prefix, uri);
     }
-    let inherited =
-        if form == Form::Inclusive && depth == 0 { inherited(element) } else { Attributes::new() };
+    let inherited = if depth == 0 { inherited(element, form)? } else { Attributes::new() };
     for (_, attribute) in sorted_attributes(element, inherited) {
         push_all(out, &[" ", attribute_name(element, &attribute)?, "=\""]);
         escape_attribute(out, attribute.value());
@@ -146,15 +199,25 @@ fn in_scope(element: Node<'_, '_>) -> Rendered {
 /// Attributes by namespace and local name.
 type Attributes<'a, 'input> = BTreeMap<(&'a str, &'a str), Attribute<'a, 'input>>;
 
-/// The attributes of the xml namespace that ancestors have, the nearest ancestor's first.
-fn inherited<'a, 'input>(element: Node<'a, 'input>) -> Attributes<'a, 'input> {
+/// The attributes of the xml namespace that ancestors have, the nearest ancestor's first. C14N 1.1 hands on neither `xml:id` nor, as it
+/// is, `xml:base`.
+fn inherited<'a, 'input>(element: Node<'a, 'input>, form: Form) -> Result<Attributes<'a, 'input>, C14nError> {
     let mut found = Attributes::new();
+    if form == Form::Exclusive {
+        return Ok(found);
+    }
     for ancestor in element.ancestors().skip(1) {
         for attribute in ancestor.attributes().filter(|attribute| attribute.namespace() == Some(XML)) {
-            found.entry((XML, attribute.name())).or_insert(attribute);
+            match (form, attribute.name()) {
+                (Form::Inclusive11, "id") => {}
+                (Form::Inclusive11, "base") => return Err(C14nError::Base),
+                _ => {
+                    found.entry((XML, attribute.name())).or_insert(attribute);
+                }
+            }
         }
     }
-    found
+    Ok(found)
 }
 
 /// By namespace and local name, those without namespace first (C14N 1.0 section 2.3); the element's own in place of inherited ones.

@@ -1,17 +1,18 @@
-//! The verifier: every check by name, on what is there, against a registry snapshot.
+//! The verifier: every check by name, on what is there, against a registry snapshot or an X-Road configuration directory.
 
 mod archive;
 mod checks;
 mod digest_method;
 mod document;
 mod finding;
+mod foreign;
 mod hash_chain;
 mod known;
 mod layout;
 mod log_record;
 mod stamp;
+mod trust;
 pub(crate) mod walk;
-mod xroad;
 
 use std::io::{Read, Seek};
 use std::sync::Arc;
@@ -23,7 +24,6 @@ use kogge_proto::wire::log::StampRecord;
 
 use crate::bundle::read::Way;
 use crate::evidence_record::EvidenceRecord;
-use crate::globalconf::GlobalConf;
 use crate::report::Report;
 use archive::Archive;
 use checks::{BodyDigest, Evidence};
@@ -33,6 +33,7 @@ use known::Known;
 use stamp::{KnownToken, Stamp};
 
 pub use stamp::Batch;
+pub use trust::Trust;
 
 /// What a container or record says, as far as it could be read. Believe it only if the report has passed.
 #[derive(Clone, Debug, Default)]
@@ -45,8 +46,10 @@ pub struct Statement {
     pub service: Option<String>,
     /// Which message.
     pub message_id: Option<String>,
-    /// Who signed.
+    /// Which member signed.
     pub signer: Option<MemberId>,
+    /// The subject of the signing certificate.
+    pub certificate: Option<String>,
     /// When the signer says it signed.
     pub signing_time: Option<UnixMillis>,
     /// When the TSA says the signature existed.
@@ -63,11 +66,27 @@ pub struct Verdict {
     pub statement: Statement,
 }
 
-/// Checks a container against a snapshot. Never fails to return a verdict: what cannot be read is a failed check, and a check whose input
-/// is missing is indeterminate. The body is streamed, so a container may be larger than the memory.
+/// Checks a container against what `trust` approves. Never fails to return a verdict: what cannot be read is a failed check, and a check
+/// whose input is missing is indeterminate. The body is streamed, so a container may be larger than the memory.
 ///
-/// The signer's certificate and its OCSP response are judged at the signing time; that time is believed because of the timestamp.
-pub fn container(mut file: impl Read + Seek, snapshot: &VerifiedSnapshot) -> Verdict {
+/// What the container is decides how it is read: one that looks like this project's own must be so to the last byte, others are read as
+/// X-Road or tools of eIDAS write them.
+pub fn container<'t>(mut file: impl Read + Seek, trust: impl Into<Trust<'t>>) -> Verdict {
+    let own = archive::claims_own_layout(&mut file);
+    match (trust.into(), own) {
+        (Trust::Snapshot(snapshot), Some(true) | None) => own_container(file, snapshot),
+        (trust, Some(false) | None) => foreign::container(file, trust),
+        (trust, Some(true)) => {
+            let mut verdict = foreign::container(&mut file, trust);
+            settle(&mut verdict.report, "container.layout", layout::check_alone(file));
+            verdict
+        }
+    }
+}
+
+/// A container of this project's own layout. The signer's certificate and its OCSP response are judged at the signing time; that time is
+/// believed because of the timestamp.
+fn own_container(mut file: impl Read + Seek, snapshot: &VerifiedSnapshot) -> Verdict {
     let mut report = Report::new();
     let archive = archive::read(&mut file, &mut report);
     settle(&mut report, "container.manifest", layout::manifests(&archive));
@@ -84,12 +103,6 @@ pub fn container(mut file: impl Read + Seek, snapshot: &VerifiedSnapshot) -> Ver
     let judged = checks::judge(&evidence, snapshot, &mut Known::default(), &mut report);
     settle(&mut report, "container.layout", layout::check(&mut file, &archive, &judged));
     Verdict { report, statement: judged.statement }
-}
-
-/// Checks a container that X-Road made against an X-Road configuration directory, which is taken as given. As for [`container`] there is
-/// always a verdict; everything in the container must be signed.
-pub fn xroad_container(file: impl Read + Seek, conf: &GlobalConf) -> Verdict {
-    xroad::container(file, conf)
 }
 
 fn part(content: &Result<Vec<u8>, Flaw>) -> Result<&[u8], Flaw> {

@@ -5,8 +5,8 @@ use kogge_proto::time::UnixMillis;
 
 use super::structures::{SIGNING_CERTIFICATE_V2, TST_INFO};
 use super::{
-    Imprint, Issue, TimestampError, ess, parse_request, reject, request, respond, token_of_response, verify,
-    verify_under_any_policy,
+    ContentDigests, Imprint, Issue, Policies, TimestampError, ess, parse_request, reject, request, respond,
+    token_of_response, verify, verify_content,
 };
 use crate::cms;
 use crate::testing::pki::{CODE_SIGNING, Party, Spec, TIME_STAMPING};
@@ -86,7 +86,7 @@ fn only_a_token_of_others_may_lack_its_certificate() {
     let token = token_of_response(&respond(&parsed, &issue(&party, NOW)).unwrap()).unwrap();
     let lacks = TimestampError::Rule("the token does not carry its TSA's certificate");
     assert_eq!(verify(&token, &imprint(), None, &trust(&party)).unwrap_err(), lacks);
-    verify_under_any_policy(&token, b"evidence", &trust(&party)).unwrap();
+    verify_content(&token, &ContentDigests::of(b"evidence"), Policies::Any, &trust(&party)).unwrap();
 }
 
 #[test]

@@ -35,24 +35,63 @@ pub fn verify(
         imprint: &|info| info.message_imprint.is(imprint.algorithm(), imprint.as_bytes()),
         nonce,
         any_policy: false,
+        complete: true,
     };
     check(token, &demands, trust)
 }
 
-/// As [`verify`], about `content` by SHA-256, SHA-384 or SHA-512, whichever the token names, and under any policy: for lists of TSAs that
-/// name no policies, and for requests of others, which may not have asked for the TSA's certificate.
+/// Under which policies a token must have been issued.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Policies {
+    /// Those that are approved for the TSA.
+    Approved,
+    /// Any: for lists of TSAs that name no policies.
+    Any,
+}
+
+/// What a token may be about: the digests of one content, by the algorithms that are accepted.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ContentDigests {
+    /// SHA-256.
+    pub sha256: Option<Vec<u8>>,
+    /// SHA-384.
+    pub sha384: Option<Vec<u8>>,
+    /// SHA-512.
+    pub sha512: Option<Vec<u8>>,
+}
+
+impl ContentDigests {
+    /// All digests of `content`.
+    #[must_use]
+    pub fn of(content: &[u8]) -> Self {
+        let digest = |algorithm: DigestAlgorithm| Some(algorithm.digest(content));
+        Self {
+            sha256: digest(DigestAlgorithm::Sha256),
+            sha384: digest(DigestAlgorithm::Sha384),
+            sha512: digest(DigestAlgorithm::Sha512),
+        }
+    }
+}
+
+/// As [`verify`], about a content by whichever of its digests the token names; for requests of others, which may not have asked for the
+/// TSA's certificate.
 ///
 /// # Errors
 /// As for [`verify`].
-pub fn verify_under_any_policy(
+pub fn verify_content(
     token: &[u8],
-    content: &[u8],
+    content: &ContentDigests,
+    policies: Policies,
     trust: &TrustStore,
 ) -> Result<VerifiedToken, TimestampError> {
     use DigestAlgorithm as D;
-    let is = |info: &TstInfo<'_>, by: D| info.message_imprint.is(by, &by.digest(content));
-    let imprint = |info: &TstInfo<'_>| [D::Sha256, D::Sha384, D::Sha512].into_iter().any(|by| is(info, by));
-    check(token, &Demands { imprint: &imprint, nonce: None, any_policy: true }, trust)
+    let imprint = |info: &TstInfo<'_>| {
+        [(D::Sha256, &content.sha256), (D::Sha384, &content.sha384), (D::Sha512, &content.sha512)]
+            .into_iter()
+            .any(|(by, digest)| digest.as_ref().is_some_and(|digest| info.message_imprint.is(by, digest)))
+    };
+    let any_policy = policies == Policies::Any;
+    check(token, &Demands { imprint: &imprint, nonce: None, any_policy, complete: false }, trust)
 }
 
 /// What a token must say.
@@ -60,6 +99,8 @@ struct Demands<'d> {
     imprint: &'d dyn Fn(&TstInfo<'_>) -> bool,
     nonce: Option<u64>,
     any_policy: bool,
+    /// Whether the TSA's certificate must be in it, as whoever has asked for it knows.
+    complete: bool,
 }
 
 fn check(token: &[u8], demands: &Demands<'_>, trust: &TrustStore) -> Result<VerifiedToken, TimestampError> {
@@ -72,7 +113,7 @@ fn check(token: &[u8], demands: &Demands<'_>, trust: &TrustStore) -> Result<Veri
     message.verify(TST_INFO, certificate)?;
     let ids = CertificateIds::of(&message, certificate)?;
     check_carried(&message, &ids, certificate, trust)?;
-    if !demands.any_policy {
+    if demands.complete {
         check_complete(&message, certificate)?;
     }
     profile::check(certificate, Profile::Timestamping)

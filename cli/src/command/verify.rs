@@ -44,7 +44,7 @@ Exit codes: 0 all good, 1 something failed or could not be decided, 2 something 
 Without --snapshot, the newest registry snapshot is taken that lies beside a PATH or the anchor (as `snapshot` or \
 `data/snapshot`, there or one directory below). It counts only if the anchor's keys have signed it. \
 A bundle has its own, to which the same applies; --snapshot takes its place.
-With --globalconf, the containers are X-Road's. The directory (what X-Road calls verificationconf, or a security server's \
+Containers may be Kogge's, X-Road's, or of other tools (ASiC-E and ASiC-S with XAdES), under either trust. With --globalconf, the directory (what X-Road calls verificationconf, or a security server's \
 /etc/xroad/globalconf) is taken as given: no signature over it is checked, so know where it comes from.")]
 pub(crate) struct Args {
     /// Container files (*.asice), directories of message logs, and auditors' bundles
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// The registry snapshot to check against (a security server keeps one as DATA_DIR/snapshot)
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
-    /// An X-Road configuration directory (instance-identifier, INSTANCE/shared-params.xml) in place of the anchor, for containers of X-Road
+    /// An X-Road configuration directory (instance-identifier, INSTANCE/shared-params.xml) in place of the anchor
     #[arg(long, value_name = "DIR", conflicts_with_all = ["anchor", "snapshot"])]
     globalconf: Option<PathBuf>,
     #[command(flatten)]
@@ -259,6 +259,7 @@ fn statement_json(statement: &Statement) -> Value {
         "service": statement.service,
         "message_id": statement.message_id,
         "signer": statement.signer.as_ref().map(ToString::to_string),
+        "certificate": statement.certificate,
         "signing_time": statement.signing_time.map(|time| time.to_string()),
         "timestamp": statement.timestamp.map(|time| time.to_string()),
     })

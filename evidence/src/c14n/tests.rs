@@ -238,3 +238,20 @@ fn element(depth: u32) -> BoxedStrategy<String> {
         })
         .boxed()
 }
+
+#[test]
+fn c14n_1_1_hands_on_neither_ids_nor_bases() {
+    let of = |xml: &str, method: Method| {
+        let document = roxmltree::Document::parse(xml).unwrap();
+        let element = document.descendants().find(|node| node.has_tag_name("b")).unwrap();
+        method.canonical(element).map(|bytes| String::from_utf8(bytes).unwrap())
+    };
+    let xml = "<a xml:id='x' xml:lang='de'><b/></a>";
+    assert_eq!(of(xml, Method::Inclusive).unwrap(), "<b xml:id=\"x\" xml:lang=\"de\"></b>");
+    assert_eq!(of(xml, Method::Inclusive11).unwrap(), "<b xml:lang=\"de\"></b>");
+    assert_eq!(of(xml, Method::Exclusive).unwrap(), "<b></b>");
+    let based = "<a xml:base='http://x/'><b/></a>";
+    assert_eq!(of(based, Method::Inclusive11), Err(C14nError::Base));
+    assert_eq!(of(based, Method::Inclusive).unwrap(), "<b xml:base=\"http://x/\"></b>");
+    assert_eq!(Method::from_uri("http://www.w3.org/2000/09/xmldsig#enveloped-signature"), None);
+}

@@ -37,6 +37,22 @@ pub(super) struct Archive {
     pub(super) entries: Vec<Entry>,
 }
 
+/// Whether the file looks like a container of this project's own layout, so that it has to be one to the last byte: by its evidence
+/// record under our name, or, where that is missing, by its signature, which begins as ours do, with no timestamp of X-Road's form beside it.
+/// A message of X-Road's has neither. `None` if it is no ZIP file that others could have written.
+pub(super) fn claims_own_layout(file: impl Read + Seek) -> Option<bool> {
+    let mut zip = super::foreign::open_zip(file)?;
+    let has = |zip: &ZipArchive<_>, name: &str| zip.index_for_name(name).is_some();
+    let has_message = has(&zip, MESSAGE);
+    let has_record = has(&zip, EVIDENCE_RECORD) || has(&zip, EVIDENCE_RECORD_MANIFEST);
+    let has_token = has(&zip, TIMESTAMP);
+    let mut start = [0; OWN_SIGNATURE.len()];
+    let is_ours = zip.by_name(SIGNATURES).is_ok_and(|mut entry| {
+        entry.read_exact(&mut start).is_ok() && start.as_slice() == OWN_SIGNATURE.as_bytes()
+    });
+    Some(has_message && !has_token && (has_record || is_ours))
+}
+
 /// Reads the file and makes the checks `container.zip`, `container.entries` and `container.mimetype`.
 pub(super) fn read(file: impl Read + Seek, report: &mut Report) -> Archive {
     let Some(mut zip) = settle(report, "container.zip", open(file)) else {
@@ -194,6 +210,10 @@ fn entries<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Vec<Entry> {
         .collect()
 }
 
+/// X-Road's timestamp.
+const TIMESTAMP: &str = "META-INF/timestamp.tst";
+/// How our signature documents begin: without an XML declaration, which X-Road and others write.
+const OWN_SIGNATURE: &str = "<asic:XAdESSignatures xmlns:asic=\"http://uri.etsi.org/02918/v1.2.1#\"><ds:Signature xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\" Id=\"signature\">";
 /// A container has at most nine entries; a little more is read so that the report can say what is too much.
 const ENTRIES_MAX: usize = 16;
 /// The manifests have less than a thousand bytes.

@@ -44,6 +44,7 @@ pub(super) enum BodyDigest {
 }
 
 /// What the checks leave for others.
+#[derive(Default)]
 pub(super) struct Judged {
     /// What was read.
     pub(super) statement: Statement,
@@ -86,7 +87,10 @@ pub(super) fn judge(
     settle(report, "registry.instance", instance(message.as_ref(), snapshot));
     settle(report, "registry.time", registry_time(signing_time, snapshot));
     Judged {
-        statement: statement(message.as_ref(), signer, signing_time, timestamp),
+        statement: Statement {
+            certificate: certificate.as_ref().map(Certificate::subject),
+            ..statement(message.as_ref(), signer, signing_time, timestamp)
+        },
         message,
         document,
         hash_chain: chained.and_then(|chained| chained.chain),
@@ -116,6 +120,7 @@ fn statement(
         signer,
         signing_time,
         timestamp,
+        ..Statement::default()
     }
 }
 
@@ -404,7 +409,7 @@ fn instance(message: Option<&AnyMessage>, snapshot: &VerifiedSnapshot) -> Findin
 
 /// The snapshot speaks of the time of the signature. One that had expired by then may still approve what the registry has dropped
 /// since; a later one is good, for it approves what is approved even now.
-fn registry_time(signing_time: Option<UnixMillis>, snapshot: &VerifiedSnapshot) -> Finding<()> {
+pub(super) fn registry_time(signing_time: Option<UnixMillis>, snapshot: &VerifiedSnapshot) -> Finding<()> {
     let signed = *need(signing_time.as_ref(), "signature.xml")?;
     let expires = snapshot.expires();
     // An exchange is judged by the snapshot of its beginning, and its answer is signed at its end.

@@ -9,13 +9,14 @@ use bytes::Bytes;
 use kogge_proto::digest::{Sha512, sha256, sha512};
 use kogge_proto::wire::evidence as wire;
 
-use super::archive::Archive;
+use super::archive::{self, Archive};
 use super::checks::Judged;
-use super::document::SignatureDocument;
+use super::document::{self, SignatureDocument};
 use super::finding::{Finding, Flaw, depend, need, wrong};
 use super::hash_chain;
 use crate::container;
 use crate::material::Material;
+use crate::report::Report;
 use crate::signature::Parts;
 use crate::stored_zip;
 use crate::xades::{self, HashChain};
@@ -35,6 +36,24 @@ pub(super) fn manifests(archive: &Archive) -> Finding<()> {
         return Err(wrong("the evidence record's manifest does not name the signature with its digest"));
     }
     Ok(((), "the manifests list exactly the parts and the signature".to_owned()))
+}
+
+/// `container.layout`, where another reader has judged the evidence.
+pub(super) fn check_alone(mut file: impl Read + Seek) -> Finding<()> {
+    file.rewind().map_err(wrong)?;
+    let mut unused = Report::new();
+    let archive = archive::read(&mut file, &mut unused);
+    if let Some(flaw) = unused.failed().next() {
+        return Err(wrong(&flaw.reason));
+    }
+    let (((), _), document) =
+        (manifests(&archive)?, document::read(depend(&archive.signatures)?).map_err(wrong)?);
+    let chain = match &archive.hash_chain {
+        Some(files) => Some(hash_chain::read(depend(&files.result)?, depend(&files.chain)?).map_err(wrong)?),
+        None => None,
+    };
+    let judged = Judged { document: Some(document), hash_chain: chain, ..Judged::default() };
+    check(file, &archive, &judged)
 }
 
 /// `container.layout`.

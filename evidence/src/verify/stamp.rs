@@ -164,7 +164,11 @@ fn verify_token(token: &[u8], root: Sha256, snapshot: &VerifiedSnapshot) -> Find
 }
 
 /// The signature was made before the token, and not longer before it than the instance tolerates.
-fn time(token: Option<&VerifiedToken>, signing_time: Option<UnixMillis>, policy: &Policy) -> Finding<()> {
+pub(super) fn time(
+    token: Option<&VerifiedToken>,
+    signing_time: Option<UnixMillis>,
+    policy: &Policy,
+) -> Finding<()> {
     let stamped = need(token, "timestamp.token")?.gen_time();
     let signed = *need(signing_time.as_ref(), "signature.xml")?;
     if signed > stamped.plus(policy.clock_skew) {

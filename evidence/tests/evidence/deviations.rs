@@ -63,12 +63,12 @@ fn each_deviation_of_a_container_in_xroads_form_fails_the_check_that_is_about_it
     let snapshot = exported.snapshot();
     let conf = GlobalConf::read("TEST", [shared_params(&snapshot, &[])]).unwrap();
     let good = exported.xroad_container();
-    let verdict = verify::xroad_container(Cursor::new(&good), &conf);
+    let verdict = verify::container(Cursor::new(&good), &conf);
     assert!(verdict.report.passed(), "{}", verdict.report);
     let mut deviations = of_container(&good);
     deviations.retain(|deviation| !deviation.place.starts_with("headers/"));
     judge(&good, &deviations, XROAD_CHECKS, 2_000, |bytes| {
-        let verdict = verify::xroad_container(Cursor::new(bytes), &conf);
+        let verdict = verify::container(Cursor::new(bytes), &conf);
         (verdict.report.passed(), not_passed(&verdict.report))
     });
 }

@@ -85,7 +85,7 @@ impl Case {
     fn report(&self) -> Report {
         let document = fs::read(self.dir.path().join("conf/TEST/shared-params.xml")).unwrap();
         let conf = GlobalConf::read("TEST", [document]).unwrap();
-        verify::xroad_container(Cursor::new(self.exported.xroad_container()), &conf).report
+        verify::container(Cursor::new(self.exported.xroad_container()), &conf).report
     }
 }
 

@@ -59,7 +59,7 @@ impl Stamped {
 
     fn verdict(&self) -> Verdict {
         let conf = GlobalConf::read("TEST", [&self.shared_params]).unwrap();
-        verify::xroad_container(Cursor::new(&self.container), &conf)
+        verify::container(Cursor::new(&self.container), &conf)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::world::{CONTAINER, GLOBALCONF, REQUEST, TRUSTED, XROAD_CONTAINER, ent
 
 /// A whole container: the known ones pass, any other is refused.
 pub(crate) fn container(data: &[u8]) {
-    let verdict = verify::container(Cursor::new(data), &TRUSTED);
+    let verdict = verify::container(Cursor::new(data), &*TRUSTED);
     only_known(&verdict, data == CONTAINER || data == REQUEST);
 }
 
@@ -23,21 +23,21 @@ pub(crate) fn container(data: &[u8]) {
 pub(crate) fn container_part(data: &[u8]) {
     static KNOWN: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| entries(CONTAINER));
     let Some((changed, is_known)) = with_part(&KNOWN, data) else { return };
-    let verdict = verify::container(Cursor::new(changed), &TRUSTED);
+    let verdict = verify::container(Cursor::new(changed), &*TRUSTED);
     only_known(&verdict, is_known);
 }
 
 /// A whole container under an X-Road configuration directory.
 pub(crate) fn xroad_container(data: &[u8]) {
     // Others' layout leaves bytes free: an altered container may pass if it says the same.
-    let _ = verify::xroad_container(Cursor::new(data), &GLOBALCONF);
+    let _ = verify::container(Cursor::new(data), &*GLOBALCONF);
 }
 
 /// X-Road's container with another entry. Its message, attachment, token and chains are covered to the byte.
 pub(crate) fn xroad_part(data: &[u8]) {
     static KNOWN: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| entries(XROAD_CONTAINER));
     let Some((changed, is_known)) = with_part(&KNOWN, data) else { return };
-    let verdict = verify::xroad_container(Cursor::new(changed), &GLOBALCONF);
+    let verdict = verify::container(Cursor::new(changed), &*GLOBALCONF);
     let covered = data.first().and_then(|index| KNOWN.get(usize::from(*index) % KNOWN.len()));
     if covered.is_some_and(|(name, _)| COVERED.contains(&name.as_str())) {
         only_known(&verdict, is_known);

@@ -40,7 +40,7 @@ fn each_folder_of_the_corpus_is_one_targets() {
 fn what_is_known_is_good() {
     let verdict = verify::container(Cursor::new(world::CONTAINER), &world::TRUSTED);
     assert!(verdict.report.passed(), "{}", verdict.report);
-    let verdict = verify::xroad_container(Cursor::new(world::XROAD_CONTAINER), &world::GLOBALCONF);
+    let verdict = verify::container(Cursor::new(world::XROAD_CONTAINER), &*world::GLOBALCONF);
     assert!(verdict.report.passed(), "{}", verdict.report);
     let freshness = kogge_certs::ocsp::Freshness {
         age_max: std::time::Duration::from_secs(3600),

@@ -20,9 +20,9 @@ pub(super) fn verify(path: &Path, trust: &Trust) -> anyhow::Result<(Sha256, Verd
     let sha256 = digest::sha256_of_file(&mut file).context("cannot be read")?;
     file.rewind().context("cannot be read")?;
     let verdict = match trust {
-        Trust::Snapshot(_, snapshot) => verify::container(file, snapshot),
+        Trust::Snapshot(_, snapshot) => verify::container(file, snapshot.as_ref()),
         Trust::Anchor(..) => bail!("is no bundle any more"),
-        Trust::GlobalConf(_, _, conf) => verify::xroad_container(file, conf),
+        Trust::GlobalConf(_, _, conf) => verify::container(file, conf),
     };
     Ok((sha256, verdict))
 }

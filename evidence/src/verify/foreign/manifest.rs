@@ -6,21 +6,22 @@ use roxmltree::Node;
 
 use super::archive::{Archive, MANIFEST_BYTES_MAX};
 use super::document;
+use super::form::Form;
 use super::names::{
-    ASIC_MANIFEST, MANIFEST, MEDIA_TYPE, META_INF, MIMETYPE, TIMESTAMP, TIMESTAMP_CHAIN_RESULT,
+    self, ASIC_MANIFEST, MANIFEST, MEDIA_TYPE, MEDIA_TYPE_SIMPLE, META_INF, TIMESTAMP, TIMESTAMP_CHAIN_RESULT,
 };
 use crate::verify::digest_method::DigestMethod;
 use crate::verify::finding::{Finding, wrong};
-use crate::verify::walk::{self, Walk, attribute, read_digest};
+use crate::verify::walk::{self, Digest, Walk, attribute, read_digest};
 
 /// `container.manifest`: those that are there say what is so.
-pub(super) fn check(archive: &Archive) -> Finding<()> {
+pub(super) fn check(archive: &Archive, form: Form) -> Finding<()> {
     let mut good = Vec::new();
     if let Some(xml) = archive.may(MANIFEST) {
-        check_manifest(xml?, archive).map_err(|reason| wrong(format!("{MANIFEST}: {reason}")))?;
+        check_manifest(xml?, archive, form).map_err(|reason| wrong(format!("{MANIFEST}: {reason}")))?;
         good.push(MANIFEST);
     }
-    if let Some(xml) = archive.may(ASIC_MANIFEST) {
+    if let Some(xml) = archive.may(ASIC_MANIFEST).filter(|_| form == Form::Message) {
         check_asic_manifest(xml?, archive).map_err(|reason| wrong(format!("{ASIC_MANIFEST}: {reason}")))?;
         good.push(ASIC_MANIFEST);
     }
@@ -33,7 +34,7 @@ pub(super) fn check(archive: &Archive) -> Finding<()> {
 }
 
 /// OpenDocument 1.2 part 3 section 3: exactly the container itself and the files outside of META-INF.
-fn check_manifest(xml: &[u8], archive: &Archive) -> Result<(), String> {
+fn check_manifest(xml: &[u8], archive: &Archive, form: Form) -> Result<(), String> {
     document::declaration(xml)?;
     let document = walk::parse(xml, MANIFEST_BYTES_MAX, NODES_MAX)?;
     let root = walk::root(&document, OPEN_DOCUMENT, "manifest")?;
@@ -47,18 +48,26 @@ fn check_manifest(xml: &[u8], archive: &Archive) -> Result<(), String> {
             continue;
         }
         let (path, media_type) = read_entry(child)?;
-        let expected: &[&str] =
-            if path == "/" { &[MEDIA_TYPE] } else { &["text/xml", "application/octet-stream"] };
-        if !expected.contains(&media_type) {
+        let expected: Option<&[&str]> = match (path, form) {
+            ("/", Form::Message | Form::Extended) => Some(&[MEDIA_TYPE]),
+            ("/", Form::Simple) => Some(&[MEDIA_TYPE_SIMPLE]),
+            (_, Form::Message) => {
+                Some(&["text/xml", "application/octet-stream", "text/plain; charset=utf-8"])
+            }
+            (_, Form::Extended | Form::Simple) => None,
+        };
+        if expected.is_some_and(|expected| !expected.contains(&media_type)) {
             return Err(format!("{path:?} has the media type {media_type:?}"));
+        }
+        // Some tools list their signatures, too.
+        if form != Form::Message && path.starts_with(META_INF) {
+            continue;
         }
         if !listed.insert(path) {
             return Err(format!("{path:?} stands twice"));
         }
     }
-    let files = archive.files.keys().copied().chain(archive.attachments.keys().map(String::as_str));
-    let files = files.filter(|name| *name != MIMETYPE && !name.starts_with(META_INF)).chain(["/"]);
-    let files: BTreeSet<&str> = files.collect();
+    let files: BTreeSet<&str> = archive.data_names().chain(["/"]).collect();
     if listed == files { Ok(()) } else { Err(format!("it lists {listed:?}, and there are {files:?}")) }
 }
 
@@ -82,8 +91,20 @@ fn only_attributes(element: Node<'_, '_>, allowed: &[&str]) -> Result<(), String
     }
 }
 
-/// ETSI TS 102 918 annex A.4 in X-Road's spelling: the token is about the result of the timestamps' hash chain.
-fn check_asic_manifest(xml: &[u8], archive: &Archive) -> Result<(), String> {
+/// What an `ASiCManifest` says (EN 319 162-1 annex A.4).
+pub(super) struct AsicManifest {
+    /// The file that it describes: a token, an evidence record.
+    pub(super) about: String,
+    /// The media type of that.
+    media_type: Option<String>,
+    /// The media types of what it covers.
+    object_types: Vec<Option<String>>,
+    /// What that one covers, by name.
+    pub(super) objects: Vec<(String, Digest)>,
+}
+
+/// Reads an `ASiCManifest`, whatever it is about.
+pub(super) fn read_asic(xml: &[u8]) -> Result<AsicManifest, String> {
     document::declaration(xml)?;
     let document = walk::parse(xml, MANIFEST_BYTES_MAX, NODES_MAX)?;
     let namespace = document.root_element().tag_name().namespace().unwrap_or_default();
@@ -91,19 +112,36 @@ fn check_asic_manifest(xml: &[u8], archive: &Archive) -> Result<(), String> {
         return Err(format!("it is of the namespace {namespace:?}"));
     }
     let mut parts = Walk::into_indented(walk::root(&document, namespace, "ASiCManifest")?, &[])?;
-    let token = parts.take(namespace, "SigReference")?;
-    let data = parts.take(namespace, "DataObjectReference")?;
-    parts.end()?;
-
-    Walk::into_indented(token, &["URI", "MimeType"])?.end()?;
-    let mut about = Walk::into_indented(data, &["URI", "MimeType"])?;
-    let digest = read_digest(&mut about)?;
-    about.end()?;
-    let uris = (attribute(token, "URI")?, attribute(data, "URI")?);
-    if uris != (TIMESTAMP, TIMESTAMP_CHAIN_RESULT) {
-        return Err(format!("it is about {uris:?}"));
+    let described = parts.take(namespace, "SigReference")?;
+    let (mut objects, mut object_types) = (Vec::new(), Vec::new());
+    while let Some(object) = parts.take_if(namespace, "DataObjectReference") {
+        let mut about = Walk::into_indented(object, &["URI", "MimeType", "Rootfile"])?;
+        objects.push((name_of(object)?, read_digest(&mut about)?));
+        object_types.push(object.attribute("MimeType").map(str::to_owned));
+        about.end()?;
     }
-    if (attribute(token, "MimeType")?, attribute(data, "MimeType")?) != (TOKEN_TYPE, "text/xml") {
+    parts.end()?;
+    Walk::into_indented(described, &["URI", "MimeType"])?.end()?;
+    let media_type = described.attribute("MimeType").map(str::to_owned);
+    Ok(AsicManifest { about: name_of(described)?, media_type, object_types, objects })
+}
+
+fn name_of(element: Node<'_, '_>) -> Result<String, String> {
+    let uri = attribute(element, "URI")?;
+    names::of_uri(uri).ok_or_else(|| format!("{uri:?} is not the name of a file"))
+}
+
+/// In X-Road's spelling: the token is about the result of the timestamps' hash chain.
+fn check_asic_manifest(xml: &[u8], archive: &Archive) -> Result<(), String> {
+    let read = read_asic(xml)?;
+    let [(object, digest)] = &read.objects[..] else {
+        return Err("it is not about one file".to_owned());
+    };
+    let names = (read.about.as_str(), object.as_str());
+    if names != (TIMESTAMP, TIMESTAMP_CHAIN_RESULT) {
+        return Err(format!("it is about {names:?}"));
+    }
+    if read.media_type.as_deref() != Some(TOKEN_TYPE) || read.object_types != [Some("text/xml".to_owned())] {
         return Err("it has other media types than X-Road's".to_owned());
     }
     let method = DigestMethod::from_uri(&digest.method).ok_or("its digest method is not accepted")?;
@@ -115,8 +153,8 @@ fn check_asic_manifest(xml: &[u8], archive: &Archive) -> Result<(), String> {
     }
 }
 
-/// Four nodes to an entry.
-const NODES_MAX: u32 = 400;
+/// Eight nodes to each of as many entries as a container can have.
+const NODES_MAX: u32 = 2_100;
 const OPEN_DOCUMENT: &str = "urn:oasis:names:tc:opendocument:xmlns:manifest:1.0";
 /// X-Road leaves out a digit of the namespace.
 const ASIC: [&str; 2] = ["http://uri.etsi.org/2918/v1.2.1#", "http://uri.etsi.org/02918/v1.2.1#"];

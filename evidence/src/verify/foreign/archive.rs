@@ -1,6 +1,6 @@
-//! Reading the ZIP file of X-Road's container: entries compressed or not, each where the directory says, with nothing between them.
+//! Reading the ZIP file of a container: entries compressed or not, each where the directory says, with nothing between them.
 //!
-//! Other programs read a ZIP file by its directory, or from its start on; both must find the same. Attachments stream through digests
+//! Other programs read a ZIP file by its directory, or from its start on; both must find the same. Data files stream through digests
 //! and are never held.
 
 use std::collections::BTreeMap;
@@ -10,28 +10,29 @@ use kogge_proto::limits::{BODY_BYTES_MAX, TRUST_RESPONSE_BYTES_MAX};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::names::{
-    ASIC_MANIFEST, HASH_CHAIN, HASH_CHAIN_RESULT, MANIFEST, MEDIA_TYPE, MESSAGE, META_INF, MIMETYPE,
-    SIGNATURES, TIMESTAMP, TIMESTAMP_CHAIN, TIMESTAMP_CHAIN_RESULT, is_attachment,
+    ASIC_MANIFEST, HASH_CHAIN, HASH_CHAIN_RESULT, MANIFEST, MESSAGE, META_INF, MIMETYPE, SIGNATURES,
+    TIMESTAMP, TIMESTAMP_CHAIN, TIMESTAMP_CHAIN_RESULT, is_evidence_record, is_evidence_record_manifest,
+    is_signature,
 };
 use crate::report::Report;
-use crate::verify::digest_method::{Digests, DigestsHasher};
+use crate::verify::digest_method::{DigestMethod, Digests, DigestsHasher};
 use crate::verify::finding::{Finding, Flaw, settle, wrong};
 use crate::verify::hash_chain;
 
 /// What was read from a container. Files that could not be read carry the reason.
 #[derive(Default)]
 pub(super) struct Archive {
-    /// Those with a known name, but attachments.
-    pub(super) files: BTreeMap<&'static str, Result<Vec<u8>, Flaw>>,
-    /// Digests of the attachments, by name.
-    pub(super) attachments: BTreeMap<String, Result<Digests, Flaw>>,
-    /// Entries with another name.
+    /// Those whose name says what they are, with their content.
+    pub(super) files: BTreeMap<String, Result<Vec<u8>, Flaw>>,
+    /// Digests of the others outside of `META-INF`: the data files.
+    pub(super) data: BTreeMap<String, Result<Digests, Flaw>>,
+    /// Whatever else there is.
     pub(super) others: Vec<String>,
 }
 
 impl Archive {
     /// The content of a file that a container must have.
-    pub(super) fn must(&self, name: &'static str) -> Result<&[u8], Flaw> {
+    pub(super) fn must(&self, name: &str) -> Result<&[u8], Flaw> {
         match self.files.get(name) {
             Some(content) => content.as_deref().map_err(Clone::clone),
             None => Err(Flaw::Missing(format!("not checked: there is no {name}"))),
@@ -39,72 +40,90 @@ impl Archive {
     }
 
     /// The content of a file that a container may have.
-    pub(super) fn may(&self, name: &'static str) -> Option<Result<&[u8], Flaw>> {
+    pub(super) fn may(&self, name: &str) -> Option<Result<&[u8], Flaw>> {
         self.files.get(name).map(|content| content.as_deref().map_err(Clone::clone))
     }
 
     /// Whether there is such a file.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.files.contains_key(name) || self.attachments.contains_key(name)
+        self.files.contains_key(name) || self.data.contains_key(name)
+    }
+
+    /// The digest of a file, whichever kind it is of; `None` if it is not there.
+    pub(super) fn digest(&self, name: &str, method: DigestMethod) -> Option<Result<Vec<u8>, Flaw>> {
+        if let Some(digests) = self.data.get(name) {
+            return Some(digests.as_ref().map(|digests| digests.by(method).to_vec()).map_err(Clone::clone));
+        }
+        self.may(name).map(|content| content.map(|content| method.digest(content)))
+    }
+
+    /// Files outside of `META-INF`, but what says the container's type: what can be signed.
+    pub(super) fn data_names(&self) -> impl Iterator<Item = &str> {
+        let files = self.files.keys().map(String::as_str);
+        let files = files.filter(|name| *name != MIMETYPE && !name.starts_with(META_INF));
+        files.chain(self.data.keys().map(String::as_str))
+    }
+
+    /// Files with signatures.
+    pub(super) fn signature_names(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str).filter(|name| is_signature(name))
+    }
+
+    /// The first file that could not be read.
+    pub(super) fn flaw(&self) -> Option<&Flaw> {
+        let files = self.files.values().filter_map(|file| file.as_ref().err());
+        files.chain(self.data.values().filter_map(|file| file.as_ref().err())).next()
     }
 }
 
-/// Reads the file and makes the checks `container.zip`, `container.entries` and `container.mimetype`.
+/// Reads the file and makes the check `container.zip`.
 pub(super) fn read(file: impl Read + Seek, report: &mut Report) -> Archive {
     let Some(mut zip) = settle(report, "container.zip", open(file)) else {
         let missing = || Flaw::Missing("not checked: the container cannot be opened".to_owned());
-        settle::<()>(report, "container.entries", Err(missing()));
-        settle::<()>(report, "container.mimetype", Err(missing()));
-        let files = [MESSAGE, SIGNATURES].map(|name| (name, Err(missing())));
+        let files = [MIMETYPE, MESSAGE, SIGNATURES].map(|name| (name.to_owned(), Err(missing())));
         return Archive { files: files.into(), ..Archive::default() };
     };
     let mut archive = Archive::default();
     let names: Vec<String> = zip.file_names_raw().map(|name| String::from_utf8_lossy(name).into()).collect();
-    for (index, name) in names.into_iter().enumerate() {
-        if let Some((known, bytes_max)) = KNOWN.into_iter().find(|(known, _)| *known == name) {
-            archive.files.insert(known, whole(&mut zip, index, known, bytes_max));
-        } else if is_attachment(&name) {
-            let digests = digests(&mut zip, index, &name);
-            archive.attachments.insert(name, digests);
-        } else if name != META_INF {
-            archive.others.push(name);
+    for (index, name) in names.iter().enumerate() {
+        if let Some(bytes_max) = held(name) {
+            let content = whole(&mut zip, index, name, bytes_max);
+            archive.files.insert(name.clone(), content);
+        } else if !name.starts_with(META_INF) && !name.ends_with('/') {
+            let digests = digests(&mut zip, index, name);
+            archive.data.insert(name.clone(), digests);
+        } else if !(name.ends_with('/') && is_folder_of_others(name, &names)) {
+            archive.others.push(name.clone());
         }
     }
-    settle(report, "container.entries", check_entries(&archive));
-    settle(report, "container.mimetype", check_mimetype(&archive));
     archive
 }
 
-fn check_entries(archive: &Archive) -> Finding<()> {
-    for name in [MIMETYPE, MESSAGE, SIGNATURES] {
-        if !archive.has(name) {
-            return Err(wrong(format!("there is no {name}")));
-        }
-    }
-    let flaws = archive.files.values().filter_map(|file| file.as_ref().err());
-    let flaws = flaws.chain(archive.attachments.values().filter_map(|file| file.as_ref().err()));
-    if let Some(Flaw::Wrong(reason) | Flaw::Missing(reason)) = flaws.into_iter().next() {
-        return Err(wrong(reason));
-    }
-    let files: Vec<&str> = archive.files.keys().copied().collect();
-    let words = format!("{}, and {} attachments", files.join(", "), archive.attachments.len());
-    Ok(((), words))
+/// A folder that files lie in says nothing that they do not say.
+fn is_folder_of_others(folder: &str, names: &[String]) -> bool {
+    folder == META_INF || names.iter().any(|name| name != folder && name.starts_with(folder))
 }
 
-fn check_mimetype(archive: &Archive) -> Finding<()> {
-    let Some(content) = archive.may(MIMETYPE) else {
-        return Err(wrong(format!("there is no {MIMETYPE}")));
+/// The most bytes that are read of a file whose content is needed; `None` for others.
+fn held(name: &str) -> Option<usize> {
+    let known = KNOWN.iter().find(|(known, _)| *known == name).map(|(_, bytes_max)| *bytes_max);
+    let by_kind = || {
+        if is_signature(name) {
+            Some(super::document::XML_BYTES_MAX)
+        } else if is_evidence_record_manifest(name) {
+            Some(MANIFEST_BYTES_MAX)
+        } else if is_evidence_record(name) {
+            Some(EVIDENCE_RECORD_BYTES_MAX)
+        } else {
+            None
+        }
     };
-    if content?.trim_ascii() == MEDIA_TYPE.as_bytes() {
-        Ok(((), MEDIA_TYPE.to_owned()))
-    } else {
-        Err(wrong(format!("the entry {MIMETYPE} does not say {MEDIA_TYPE}")))
-    }
+    known.or_else(by_kind)
 }
 
 /// Looks at the end of the file before the directory is read, so that a hostile one does not fill the memory with entries, and then at
 /// every entry's place.
-fn open<R: Read + Seek>(mut file: R) -> Finding<ZipArchive<R>> {
+pub(super) fn open<R: Read + Seek>(mut file: R) -> Finding<ZipArchive<R>> {
     let end = directory_end(&mut file).map_err(wrong)?;
     let end =
         end.ok_or_else(|| wrong("it does not end like a ZIP file: it is none, or was cut or altered"))?;
@@ -115,6 +134,11 @@ fn open<R: Read + Seek>(mut file: R) -> Finding<ZipArchive<R>> {
         ZipArchive::new(file).map_err(|error| wrong(format!("it cannot be read as a ZIP file: {error}")))?;
     if zip.len() != end.entries || zip.has_duplicate_names() {
         return Err(wrong("an entry stands twice"));
+    }
+    if zip.file_names_raw().filter(|name| is_signature(&String::from_utf8_lossy(name))).count()
+        > SIGNATURES_MAX
+    {
+        return Err(wrong(format!("it has more than {SIGNATURES_MAX} signature files")));
     }
     let places = places(&mut zip)?;
     let mut file = zip.into_inner();
@@ -286,7 +310,7 @@ fn stream<R: Read + Seek>(
     if left == 0 { Ok(()) } else { Err(wrong(format!("the entry {name} is shorter than it says"))) }
 }
 
-/// The files that X-Road writes, with the most bytes that are read of each.
+/// The files that are known by name, with the most bytes that are read of each.
 const KNOWN: [(&str, usize); 10] = [
     (MIMETYPE, 256),
     (MESSAGE, super::message::MESSAGE_BYTES_MAX),
@@ -301,11 +325,15 @@ const KNOWN: [(&str, usize); 10] = [
 ];
 /// X-Road's ZIP comment; files that were taken apart and packed again have none.
 const COMMENT: &str = "mimetype=application/vnd.etsi.asic-e+zip";
-/// Ten files and a directory, and room for the attachments of one message.
-const ENTRIES_MAX: usize = 64;
+/// Far more than people put into a container that they sign; X-Road's have ten files and a message's attachments.
+const ENTRIES_MAX: usize = 256;
+/// Each is held in memory, and verified.
+const SIGNATURES_MAX: usize = 16;
 /// A line for each file.
-pub(super) const MANIFEST_BYTES_MAX: usize = 16 * 1024;
-/// Twice the largest body that X-Road can be told to log.
+pub(super) const MANIFEST_BYTES_MAX: usize = 128 * 1024;
+/// A token, and the digests of a hash tree.
+const EVIDENCE_RECORD_BYTES_MAX: usize = TRUST_RESPONSE_BYTES_MAX + 4096;
+/// Twice the largest body that X-Road can be told to log; others' files are smaller.
 const TOTAL_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// Deflate cannot do more than 1032; messages stay far below this.
 const RATIO_MAX: u64 = 250;

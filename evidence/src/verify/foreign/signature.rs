@@ -1,36 +1,53 @@
 //! What the signature is about, that everything is signed, and that it is made by the certificate's key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kogge_certs::certificate::Certificate;
 use kogge_certs::key::{KeyKind, SignatureScheme};
 
 use super::archive::Archive;
-use super::document::{EXCLUSIVE_C14N, INCLUSIVE_C14N, Reference, SignatureDocument, declaration};
-use super::names::{
-    HASH_CHAIN, HASH_CHAIN_RESULT, MESSAGE, TIMESTAMP, TIMESTAMP_CHAIN, TIMESTAMP_CHAIN_RESULT, is_attachment,
-};
+use super::document::{Reference, SignatureDocument, declaration};
+use super::form::Form;
+use super::names::{self, HASH_CHAIN, HASH_CHAIN_RESULT, MESSAGE, is_attachment};
 use super::{digest_is, method_of};
 use crate::report::Report;
 use crate::verify::finding::{Finding, Flaw, need, settle, wrong};
 use crate::verify::hash_chain;
 use crate::verify::walk::Digest;
 
-/// Makes the checks of the signature; yields the certificate that was signed with.
+/// What the checks of a signature leave.
+pub(super) struct Signed {
+    /// The certificate that was signed with.
+    pub(super) certificate: Option<Certificate>,
+    /// The files that it is about.
+    pub(super) covered: Option<BTreeSet<String>>,
+}
+
+/// Makes the checks of the signature.
 pub(super) fn judge(
     archive: &Archive,
+    form: Form,
     document: Option<&SignatureDocument>,
     report: &mut Report,
-) -> Option<Certificate> {
-    let references = settle(report, "signature.references", references(document));
-    let parts = settle(report, "signature.hash_chain", parts(archive, references.as_ref()));
-    settle(report, "signature.digest.message", message_digest(archive, parts.as_ref()));
-    settle(report, "signature.digest.attachment", attachment_digests(archive, parts.as_ref()));
-    settle(report, "container.coverage", coverage(archive, parts.as_ref()));
+) -> Signed {
+    let references = settle(report, "signature.references", references(document, form));
+    let covered = match form {
+        Form::Message => {
+            let parts = settle(report, "signature.hash_chain", parts(archive, references.as_ref()));
+            settle(report, "signature.digest.message", message_digest(archive, parts.as_ref()));
+            settle(report, "signature.digest.attachment", attachment_digests(archive, parts.as_ref()));
+            parts.map(|parts| parts.attachments.into_keys().chain([MESSAGE.to_owned()]).collect())
+        }
+        Form::Extended | Form::Simple => {
+            report.not_applicable("signature.hash_chain", "only signatures of messages have one");
+            settle(report, "signature.digest.files", file_digests(archive, references.as_ref()));
+            references.as_ref().map(References::file_names)
+        }
+    };
     settle(report, "signature.signed_properties", signed_properties(document, references.as_ref()));
     let certificate = settle(report, "signature.certificate", certificate(document));
     settle(report, "signature.value", value(document, certificate.as_ref()));
-    certificate
+    Signed { certificate, covered }
 }
 
 /// What the references are about.
@@ -40,15 +57,24 @@ struct References<'d> {
 }
 
 enum Subject<'d> {
-    /// The files of one message, by name.
+    /// Files, by name.
     Files(BTreeMap<String, &'d Digest>),
     /// The result of a hash chain.
     HashChainResult(&'d Digest),
 }
 
-/// The references are to the signed properties and to either the message and attachments or the result of a hash chain, each once, and
-/// each file as it is.
-fn references(document: Option<&SignatureDocument>) -> Finding<References<'_>> {
+impl References<'_> {
+    fn file_names(&self) -> BTreeSet<String> {
+        match &self.subject {
+            Subject::Files(files) => files.keys().cloned().collect(),
+            Subject::HashChainResult(_) => BTreeSet::new(),
+        }
+    }
+}
+
+/// The references are to the signed properties and to files, each once and as it is. Of a message: to the message and attachments, or to the
+/// result of a hash chain.
+fn references(document: Option<&SignatureDocument>, form: Form) -> Finding<References<'_>> {
     let document = need(document, "signature.xml")?;
     let own = format!("#{}", document.signed.id);
     let (properties, files): (Vec<_>, Vec<_>) =
@@ -61,8 +87,8 @@ fn references(document: Option<&SignatureDocument>) -> Finding<References<'_>> {
     }
     let mut by_name = BTreeMap::new();
     for reference in &files {
-        let name = file_name(reference)?;
-        if by_name.insert(name.to_owned(), &reference.digest).is_some() {
+        let name = file_name(reference, form)?;
+        if by_name.insert(name.clone(), &reference.digest).is_some() {
             return Err(wrong(format!("there are two references to {name}")));
         }
     }
@@ -70,32 +96,56 @@ fn references(document: Option<&SignatureDocument>) -> Finding<References<'_>> {
     if !document.signed.formats.iter().all(is_of_file) {
         return Err(wrong("a data object format is about no signed file"));
     }
-    let (subject, words) = match by_name.remove(HASH_CHAIN_RESULT) {
-        Some(result) if by_name.is_empty() => {
-            (Subject::HashChainResult(result), "the result of a hash chain".to_owned())
-        }
-        Some(_) => return Err(wrong("there are references to a hash chain and to files beside it")),
-        None if by_name.contains_key(MESSAGE) => {
-            let names: Vec<&str> = by_name.keys().map(String::as_str).collect();
-            let words = names.join(", ");
-            (Subject::Files(by_name), words)
-        }
-        None => return Err(wrong(format!("there is no reference to {MESSAGE}"))),
+    let subject = subject(by_name, form)?;
+    let words = match &subject {
+        Subject::HashChainResult(_) => "the result of a hash chain".to_owned(),
+        Subject::Files(files) => files.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
     };
     Ok((References { subject, signed_properties }, format!("exactly {words} and signed properties")))
 }
 
-/// The file that a reference is about: a known one, as it is.
-fn file_name(reference: &Reference) -> Result<&str, Flaw> {
-    let name = reference
-        .uri
-        .strip_prefix('/')
-        .filter(|name| *name == MESSAGE || *name == HASH_CHAIN_RESULT || is_attachment(name));
+fn subject(mut by_name: BTreeMap<String, &Digest>, form: Form) -> Result<Subject<'_>, Flaw> {
+    if form != Form::Message {
+        return if by_name.is_empty() {
+            Err(wrong("the signature is about no file"))
+        } else {
+            Ok(Subject::Files(by_name))
+        };
+    }
+    match by_name.remove(HASH_CHAIN_RESULT) {
+        Some(result) if by_name.is_empty() => Ok(Subject::HashChainResult(result)),
+        Some(_) => Err(wrong("there are references to a hash chain and to files beside it")),
+        None if by_name.contains_key(MESSAGE) => Ok(Subject::Files(by_name)),
+        None => Err(wrong(format!("there is no reference to {MESSAGE}"))),
+    }
+}
+
+/// The file that a reference is about, as it is. X-Road's names begin with a slash, others' are relative.
+fn file_name(reference: &Reference, form: Form) -> Result<String, Flaw> {
+    let name = match form {
+        Form::Message => reference.uri.strip_prefix('/').map(str::to_owned),
+        Form::Extended | Form::Simple => names::of_uri(&reference.uri),
+    };
+    let name = name.filter(|name| form.can_be_signed(name));
     let name = name.ok_or_else(|| wrong(format!("there is a reference to {:?}", reference.uri)))?;
     if reference.kind.is_some() || reference.transform.is_some() {
         return Err(wrong(format!("the reference to {name} has a type or transforms")));
     }
     Ok(name)
+}
+
+/// Every file that was signed is there, and is what was signed.
+fn file_digests(archive: &Archive, references: Option<&References<'_>>) -> Finding<()> {
+    let Subject::Files(files) = &need(references, "signature.references")?.subject else {
+        return Err(wrong("the signature is about a hash chain"));
+    };
+    for (name, signed) in files {
+        let found = archive.digest(name, method_of(name, signed)?);
+        if found.ok_or_else(|| wrong(format!("signed, and not there: {name}")))?? != signed.value {
+            return Err(wrong(format!("{name} is not what was signed")));
+        }
+    }
+    Ok(((), format!("the digests of {} files are the signed ones", files.len())))
 }
 
 /// The signed digests of the files.
@@ -162,7 +212,8 @@ fn message_digest(archive: &Archive, parts: Option<&Parts>) -> Finding<()> {
 /// there.
 fn attachment_digests(archive: &Archive, parts: Option<&Parts>) -> Finding<()> {
     let parts = need(parts, "signature.hash_chain")?;
-    for (name, found) in &archive.attachments {
+    let attachments = || archive.data.iter().filter(|(name, _)| is_attachment(name));
+    for (name, found) in attachments() {
         let found = found.as_ref().map_err(Clone::clone)?;
         let signed = parts
             .attachments
@@ -174,7 +225,7 @@ fn attachment_digests(archive: &Archive, parts: Option<&Parts>) -> Finding<()> {
     }
     let absent: Vec<&str> =
         parts.attachments.keys().map(String::as_str).filter(|name| !archive.has(name)).collect();
-    match (absent.as_slice(), archive.attachments.len()) {
+    match (absent.as_slice(), attachments().count()) {
         ([], 0) => Ok(((), "there are no attachments".to_owned())),
         ([], count) => Ok(((), format!("the digests of {count} attachments are the signed ones"))),
         (absent, _) if parts.chained => {
@@ -184,41 +235,14 @@ fn attachment_digests(archive: &Archive, parts: Option<&Parts>) -> Finding<()> {
     }
 }
 
-/// Every file is signed, leads to what is signed or stamped, or is one that describes the container. Others could pass for evidence.
-fn coverage(archive: &Archive, parts: Option<&Parts>) -> Finding<()> {
-    let parts = need(parts, "signature.hash_chain");
-    let mut loose: Vec<&str> = archive.others.iter().map(String::as_str).collect();
-    if let Ok(parts) = parts {
-        loose.extend(
-            archive
-                .attachments
-                .keys()
-                .map(String::as_str)
-                .filter(|name| !parts.attachments.contains_key(*name)),
-        );
-    }
-    if !archive.has(TIMESTAMP) {
-        loose.extend([TIMESTAMP_CHAIN_RESULT, TIMESTAMP_CHAIN].into_iter().filter(|name| archive.has(name)));
-    }
-    if !loose.is_empty() {
-        return Err(wrong(format!("nothing signs {}", loose.join(", "))));
-    }
-    parts?;
-    Ok(((), "there is no file that is not signed".to_owned()))
-}
-
 fn signed_properties(
     document: Option<&SignatureDocument>,
     references: Option<&References<'_>>,
 ) -> Finding<()> {
     let signed = &need(document, "signature.xml")?.signed;
     let reference = need(references, "signature.references")?.signed_properties;
-    let (canonical, words) = match reference.transform.as_deref() {
-        // XMLDSig 1.1 section 4.4.3.2: a node set is canonicalised inclusively unless something else is said.
-        None | Some(INCLUSIVE_C14N) => (&signed.inclusive, "inclusive"),
-        Some(EXCLUSIVE_C14N) => (&signed.exclusive, "exclusive"),
-        Some(other) => return Err(wrong(format!("the transform {other:?} is not accepted"))),
-    };
+    let (canonical, method) = signed.canonical.as_ref().map_err(wrong)?;
+    let words = method.word();
     method_of("the signed properties", &reference.digest)?;
     if digest_is(&reference.digest, canonical) {
         Ok(((), format!("the digest of the signed properties ({words} canonical form) is the signed one")))
@@ -227,14 +251,15 @@ fn signed_properties(
     }
 }
 
+/// The certificate whose digest was signed, among those that are there.
 fn certificate(document: Option<&SignatureDocument>) -> Finding<Certificate> {
     let document = need(document, "signature.xml")?;
-    let certificate = Certificate::from_der(&document.certificate).map_err(wrong)?;
     let signed = &document.signed.certificate_digest;
     method_of("the certificate", signed)?;
-    if !digest_is(signed, &document.certificate) {
-        return Err(wrong("the certificate in KeyInfo is not the one in the signed properties"));
-    }
+    let found = document.certificates.iter().find(|der| digest_is(signed, der));
+    let found =
+        found.ok_or_else(|| wrong("the certificate in KeyInfo is not the one in the signed properties"))?;
+    let certificate = Certificate::from_der(found).map_err(wrong)?;
     let words = format!("signed with the certificate of {}", certificate.subject());
     Ok((certificate, words))
 }
