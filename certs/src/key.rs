@@ -23,13 +23,13 @@ pub enum SignatureScheme {
     RsaPkcs1Sha256,
     /// RSA PKCS#1 v1.5 with SHA-384; verification only.
     RsaPkcs1Sha384,
-    /// RSA PKCS#1 v1.5 with SHA-512: message signatures of RSA keys.
+    /// RSA PKCS#1 v1.5 with SHA-512: message signatures of RSA keys, unless they are told to use PSS.
     RsaPkcs1Sha512,
     /// RSA-PSS with SHA-256, salt as long as the digest: TLS 1.3.
     RsaPssSha256,
     /// RSA-PSS with SHA-384, salt as long as the digest: XML signatures of others.
     RsaPssSha384,
-    /// RSA-PSS with SHA-512, salt as long as the digest: XML signatures of others.
+    /// RSA-PSS with SHA-512, salt as long as the digest: message signatures of RSA keys that are told so, XML signatures of others.
     RsaPssSha512,
     /// ECDSA P-256 with SHA-384, r‖s of 64 bytes: XML signatures of others.
     EcdsaP256Sha384Fixed,
@@ -96,6 +96,11 @@ pub trait SigningKey: Send + Sync {
     /// # Errors
     /// The scheme does not fit the key, or the token cannot sign now.
     fn sign(&self, scheme: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, SignError>;
+
+    /// The scheme in which it signs messages; `None` for a key that does not sign any. RSA has two, and a key may be told to use the other.
+    fn message_scheme(&self) -> Option<SignatureScheme> {
+        SignatureScheme::for_messages(self.public_key().kind())
+    }
 }
 
 /// Why a key did not sign.
@@ -110,7 +115,8 @@ pub enum SignError {
 }
 
 impl SignatureScheme {
-    /// The scheme of message signatures and snapshots for a kind of key; `None` for keys that only verify.
+    /// The scheme of snapshots for a kind of key, and of message signatures unless the key says otherwise
+    /// ([`SigningKey::message_scheme`]); `None` for keys that only verify.
     #[must_use]
     pub fn for_messages(kind: KeyKind) -> Option<Self> {
         match kind {
@@ -147,6 +153,7 @@ impl SignatureScheme {
         match self {
             Self::EcdsaP256Sha256Fixed => Some(wire::SignatureMethod::EcdsaP256Sha256),
             Self::RsaPkcs1Sha512 => Some(wire::SignatureMethod::RsaSha512),
+            Self::RsaPssSha512 => Some(wire::SignatureMethod::RsaPssSha512),
             Self::Ed25519 => Some(wire::SignatureMethod::Ed25519),
             _ => None,
         }
@@ -159,6 +166,7 @@ impl SignatureScheme {
             wire::SignatureMethod::Unspecified => None,
             wire::SignatureMethod::EcdsaP256Sha256 => Some(Self::EcdsaP256Sha256Fixed),
             wire::SignatureMethod::RsaSha512 => Some(Self::RsaPkcs1Sha512),
+            wire::SignatureMethod::RsaPssSha512 => Some(Self::RsaPssSha512),
             wire::SignatureMethod::Ed25519 => Some(Self::Ed25519),
         }
     }

@@ -10,7 +10,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_SHA256,
+    Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA512,
 };
 
 use kogge_proto::id::{MemberId, SecurityServerId};
@@ -92,6 +92,7 @@ impl SigningKey for TestKey {
             (Pair::Rsa(pair), S::RsaPkcs1Sha256) => Ok(rsa(&RSA_PKCS1_SHA256, pair)),
             (Pair::Rsa(pair), S::RsaPkcs1Sha512) => Ok(rsa(&RSA_PKCS1_SHA512, pair)),
             (Pair::Rsa(pair), S::RsaPssSha256) => Ok(rsa(&RSA_PSS_SHA256, pair)),
+            (Pair::Rsa(pair), S::RsaPssSha512) => Ok(rsa(&RSA_PSS_SHA512, pair)),
             (Pair::Ed25519(pair), S::Ed25519) => Ok(pair.sign(message).as_ref().to_vec()),
             _ => Err(SignError::Scheme),
         }

@@ -1,6 +1,6 @@
 //! The compact signature, read strictly: every field of [`wire::Signature`] with its length and range checked.
 
-use kogge_certs::key::{KeyKind, SignatureScheme};
+use kogge_certs::key::SignatureScheme;
 use kogge_proto::digest::Sha256;
 use kogge_proto::limits::PATH_DEPTH_MAX;
 use kogge_proto::time::UnixMillis;
@@ -16,6 +16,7 @@ pub(crate) enum Method {
     EcdsaP256Sha256,
     RsaSha512,
     Ed25519,
+    RsaPssSha512,
 }
 
 /// A compact signature whose fields are well-formed. Says nothing about whether to believe it.
@@ -38,13 +39,9 @@ pub(crate) struct Compact<'a> {
 }
 
 impl Method {
-    /// The method of a kind of key; `None` for keys that cannot sign messages.
-    pub(crate) fn of_key(kind: KeyKind) -> Option<Self> {
-        Self::of_scheme(SignatureScheme::for_messages(kind)?)
-    }
-
-    fn of_scheme(scheme: SignatureScheme) -> Option<Self> {
-        [Self::EcdsaP256Sha256, Self::RsaSha512, Self::Ed25519]
+    /// The method of a scheme; `None` for those in which messages are not signed.
+    pub(crate) fn of_scheme(scheme: SignatureScheme) -> Option<Self> {
+        [Self::EcdsaP256Sha256, Self::RsaSha512, Self::Ed25519, Self::RsaPssSha512]
             .into_iter()
             .find(|method| method.scheme() == scheme)
     }
@@ -53,6 +50,7 @@ impl Method {
         match self {
             Self::EcdsaP256Sha256 => SignatureScheme::EcdsaP256Sha256Fixed,
             Self::RsaSha512 => SignatureScheme::RsaPkcs1Sha512,
+            Self::RsaPssSha512 => SignatureScheme::RsaPssSha512,
             Self::Ed25519 => SignatureScheme::Ed25519,
         }
     }
@@ -61,15 +59,17 @@ impl Method {
         match self {
             Self::EcdsaP256Sha256 => wire::SignatureMethod::EcdsaP256Sha256,
             Self::RsaSha512 => wire::SignatureMethod::RsaSha512,
+            Self::RsaPssSha512 => wire::SignatureMethod::RsaPssSha512,
             Self::Ed25519 => wire::SignatureMethod::Ed25519,
         }
     }
 
-    /// RFC 9231 sections 2.3.2, 2.3.6 and 2.3.12.
+    /// RFC 9231 sections 2.3.2, 2.3.6, 2.3.10 and 2.3.12.
     pub(crate) fn uri(self) -> &'static str {
         match self {
             Self::EcdsaP256Sha256 => "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256",
             Self::RsaSha512 => "http://www.w3.org/2001/04/xmldsig-more#rsa-sha512",
+            Self::RsaPssSha512 => "http://www.w3.org/2007/05/xmldsig-more#sha512-rsa-MGF1",
             Self::Ed25519 => "http://www.w3.org/2021/04/xmldsig-more#eddsa-ed25519",
         }
     }
@@ -121,7 +121,7 @@ fn signing_time(millis: i64) -> Result<UnixMillis, SignatureError> {
 
 fn value(method: Method, value: &[u8]) -> Result<&[u8], SignatureError> {
     let fits = match method {
-        Method::RsaSha512 => RSA_VALUE_BYTES.contains(&value.len()),
+        Method::RsaSha512 | Method::RsaPssSha512 => RSA_VALUE_BYTES.contains(&value.len()),
         Method::EcdsaP256Sha256 | Method::Ed25519 => value.len() == CURVE_VALUE_BYTES,
     };
     if fits { Ok(value) } else { Err(SignatureError::Malformed("the signature value has a wrong length")) }
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn every_field_has_its_form() {
         let malformed = SignatureError::Malformed;
-        for method in [0, 4, -1, i32::MAX] {
+        for method in [0, 5, -1, i32::MAX] {
             assert_eq!(refused(|s| s.method = method), malformed("the signature method is unknown"));
         }
         for time in [-1000, i64::MIN, YEAR_10000_MS, i64::MAX] {
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn the_value_has_the_length_of_its_method() {
-        use wire::SignatureMethod::{EcdsaP256Sha256, Ed25519, RsaSha512};
+        use wire::SignatureMethod::{EcdsaP256Sha256, Ed25519, RsaPssSha512, RsaSha512};
         let of = |method: wire::SignatureMethod, length: usize| {
             let mut signature = good();
             signature.method = method.into();
@@ -235,6 +235,7 @@ mod tests {
             (EcdsaP256Sha256, &[64_usize][..], &[0_usize, 63, 65, 72, 256][..]),
             (Ed25519, &[64], &[0, 63, 65, 256]),
             (RsaSha512, &[256, 384, 512], &[0, 64, 128, 255, 513]),
+            (RsaPssSha512, &[256, 384, 512], &[0, 64, 128, 255, 513]),
         ] {
             for length in right {
                 assert_eq!(of(method, *length), Ok(()));

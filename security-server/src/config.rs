@@ -126,6 +126,18 @@ pub struct SignatureConfig {
     pub default: SignatureMode,
     /// Of the others.
     pub members: BTreeMap<MemberId, SignatureMode>,
+    /// In which form RSA keys sign.
+    pub rsa: RsaPadding,
+}
+
+/// The two forms of RSA signatures. A key of another kind has one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum RsaPadding {
+    /// PKCS#1 v1.5, which every verifier knows.
+    #[default]
+    Pkcs1,
+    /// PSS with SHA-512. Servers of peers must know it too.
+    Pss,
 }
 
 /// What a signature is about.

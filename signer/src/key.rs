@@ -6,7 +6,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{self, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
-    RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RsaEncoding,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA512, RsaEncoding,
 };
 use kogge_certs::key::{KeyKind, PublicKey, SignError, SignatureScheme, SigningKey};
 use zeroize::Zeroizing;
@@ -91,6 +91,7 @@ impl SigningKey for SoftKey {
             (Private::Rsa(pair), SignatureScheme::RsaPkcs1Sha256) => rsa(pair, &RSA_PKCS1_SHA256, message),
             (Private::Rsa(pair), SignatureScheme::RsaPkcs1Sha512) => rsa(pair, &RSA_PKCS1_SHA512, message),
             (Private::Rsa(pair), SignatureScheme::RsaPssSha256) => rsa(pair, &RSA_PSS_SHA256, message),
+            (Private::Rsa(pair), SignatureScheme::RsaPssSha512) => rsa(pair, &RSA_PSS_SHA512, message),
             (Private::Ed25519(pair), SignatureScheme::Ed25519) => {
                 pair.try_sign(message).map(|signature| signature.as_ref().to_vec()).map_err(unsigned)
             }

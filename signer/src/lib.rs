@@ -34,12 +34,14 @@ mod file;
 mod key;
 mod log_key;
 mod pin;
+mod pss;
 mod seal;
 mod token;
 
 pub use self::directory::{entries, import_chain};
 pub use self::log_key::{LOG_KEY_FILE, LogKeyBytes};
 pub use self::pin::{PIN_CHARACTERS_MIN, Pin, PinSource};
+pub use self::pss::with_pss;
 pub use self::token::SoftToken;
 
 /// Which kind of key to generate.

@@ -43,6 +43,8 @@ fn schemes(key: &dyn SigningKey) -> Vec<SignatureScheme> {
         RsaPkcs1Sha384,
         RsaPkcs1Sha512,
         RsaPssSha256,
+        RsaPssSha384,
+        RsaPssSha512,
         Ed25519,
     ];
     all.into_iter().filter(|scheme| key.sign(*scheme, b"x") != Err(SignError::Scheme)).collect()
@@ -78,6 +80,9 @@ fn openssl_accepts(
         SignatureScheme::RsaPkcs1Sha512 => digest("-sha512", &[]),
         SignatureScheme::RsaPssSha256 => {
             digest("-sha256", &["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32"])
+        }
+        SignatureScheme::RsaPssSha512 => {
+            digest("-sha512", &["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:64"])
         }
         SignatureScheme::Ed25519 => {
             let verify = ["pkeyutl", "-verify", "-pubin", "-inkey", "public.pem", "-rawin"];
@@ -120,8 +125,25 @@ fn keys_sign_with_the_schemes_of_their_kind_and_no_other() {
     use SignatureScheme::*;
     let schemes = |kind| schemes(&*ephemeral(kind).unwrap());
     assert_eq!(schemes(NewKeyKind::EcdsaP256), [EcdsaP256Sha256Fixed, EcdsaP256Sha256Asn1]);
-    assert_eq!(schemes(NewKeyKind::Rsa(2048)), [RsaPkcs1Sha256, RsaPkcs1Sha512, RsaPssSha256]);
+    assert_eq!(schemes(NewKeyKind::Rsa(2048)), [RsaPkcs1Sha256, RsaPkcs1Sha512, RsaPssSha256, RsaPssSha512]);
     assert_eq!(schemes(NewKeyKind::Ed25519), [Ed25519]);
+}
+
+#[test]
+fn only_an_rsa_key_that_is_told_so_signs_messages_with_pss() {
+    use SignatureScheme::*;
+    for (kind, default, told) in [
+        (NewKeyKind::Rsa(2048), RsaPkcs1Sha512, RsaPssSha512),
+        (NewKeyKind::EcdsaP256, EcdsaP256Sha256Fixed, EcdsaP256Sha256Fixed),
+        (NewKeyKind::Ed25519, Ed25519, Ed25519),
+    ] {
+        let key = ephemeral(kind).unwrap();
+        assert_eq!(key.message_scheme(), Some(default));
+        let key = with_pss(key);
+        assert_eq!(key.message_scheme(), Some(told));
+        let signature = key.sign(told, b"message").unwrap();
+        assert_eq!(key.public_key().verify(told, b"message", &signature), Ok(()));
+    }
 }
 
 #[test]

@@ -65,7 +65,7 @@ impl ReadyCredential {
         if key.public_key() != certificate.public_key() {
             return Err(SignError::Token("the signing certificate belongs to another key".to_owned()));
         }
-        let method = Method::of_key(key.public_key().kind()).ok_or(SignError::Scheme)?;
+        let method = key.message_scheme().and_then(Method::of_scheme).ok_or(SignError::Scheme)?;
         let signing_time = now.floor_seconds();
         let signed = SignedFields { method, subject, signing_time, certificate: certificate.sha256() };
         let rendered = self.validation.render(&signed);

@@ -326,15 +326,17 @@ fn value(document: Option<&SignatureDocument>, certificate: Option<&Certificate>
     let document = need(document, "signature.xml")?;
     let certificate = need(certificate, "signature.certificate")?;
     let key = certificate.public_key();
-    let (method, scheme) = match key.kind() {
-        KeyKind::EcdsaP256 => (ECDSA_SHA256, SignatureScheme::EcdsaP256Sha256Fixed),
-        KeyKind::Rsa(_) => (RSA_SHA512, SignatureScheme::RsaPkcs1Sha512),
-        KeyKind::Ed25519 => (ED25519, SignatureScheme::Ed25519),
-        KeyKind::EcdsaP384 => return Err(wrong("messages are not signed with P-384 keys")),
+    let method = document.method.as_str();
+    let scheme = match (key.kind(), method) {
+        (KeyKind::EcdsaP256, ECDSA_SHA256) => SignatureScheme::EcdsaP256Sha256Fixed,
+        (KeyKind::Rsa(_), RSA_SHA512) => SignatureScheme::RsaPkcs1Sha512,
+        (KeyKind::Rsa(_), RSA_PSS_SHA512) => SignatureScheme::RsaPssSha512,
+        (KeyKind::Ed25519, ED25519) => SignatureScheme::Ed25519,
+        (KeyKind::EcdsaP384, _) => return Err(wrong("messages are not signed with P-384 keys")),
+        (KeyKind::EcdsaP256 | KeyKind::Rsa(_) | KeyKind::Ed25519, _) => {
+            return Err(wrong(format!("the method {method:?} does not fit the certificate's key")));
+        }
     };
-    if document.method != method {
-        return Err(wrong(format!("the method {:?} does not fit the certificate's key", document.method)));
-    }
     key.verify(scheme, &document.signed_info, &document.value).map_err(wrong)?;
     Ok(((), format!("{} by the certificate's key", method.rsplit('#').next().unwrap_or(method))))
 }
@@ -430,4 +432,5 @@ const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
 const SHA512: &str = "http://www.w3.org/2001/04/xmlenc#sha512";
 const ECDSA_SHA256: &str = "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256";
 const RSA_SHA512: &str = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha512";
+const RSA_PSS_SHA512: &str = "http://www.w3.org/2007/05/xmldsig-more#sha512-rsa-MGF1";
 const ED25519: &str = "http://www.w3.org/2021/04/xmldsig-more#eddsa-ed25519";

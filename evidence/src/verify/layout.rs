@@ -98,6 +98,7 @@ fn rewritten(
     let method = match document.method.rsplit_once('#').map(|(_, name)| name) {
         Some("ecdsa-sha256") => wire::SignatureMethod::EcdsaP256Sha256,
         Some("rsa-sha512") => wire::SignatureMethod::RsaSha512,
+        Some("sha512-rsa-MGF1") => wire::SignatureMethod::RsaPssSha512,
         Some("eddsa-ed25519") => wire::SignatureMethod::Ed25519,
         _ => return Err(wrong("the signature method is not one of this project's")),
     };

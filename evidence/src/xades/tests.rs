@@ -51,11 +51,12 @@ fn the_template_stays_as_it_is() {
 fn the_method_shows_in_the_signature() {
     for (method, uri) in [
         (Method::RsaSha512, "http://www.w3.org/2001/04/xmldsig-more#rsa-sha512"),
+        (Method::RsaPssSha512, "http://www.w3.org/2007/05/xmldsig-more#sha512-rsa-MGF1"),
         (Method::Ed25519, "http://www.w3.org/2021/04/xmldsig-more#eddsa-ed25519"),
     ] {
         let mut signature = signature(&[]);
         signature.method = method.to_wire().into();
-        signature.value = vec![1; if method == Method::RsaSha512 { 256 } else { 64 }];
+        signature.value = vec![1; if method == Method::Ed25519 { 64 } else { 256 }];
         let document = document(&signature, &parts(false), &everything()).unwrap();
         let element = format!("<ds:SignatureMethod Algorithm=\"{uri}\">");
         assert!(String::from_utf8(document).unwrap().contains(&element), "{uri}");

@@ -120,6 +120,30 @@ fn an_altered_method_is_refused() {
     assert_eq!(good(|_, signed| signed.signature.method = ed25519), unfit);
 }
 
+/// A value is good in the form in which it was made, and the other form of the same key is another method.
+#[test]
+fn rsa_signs_in_two_forms_that_are_not_mixed() {
+    use wire::SignatureMethod::{EcdsaP256Sha256, RsaPssSha512, RsaSha512};
+    let world = World::new();
+    let parts = Parts { message: sha512(b"message"), body: None };
+    for (pss, made, other) in [(false, RsaSha512, RsaPssSha512), (true, RsaPssSha512, RsaSha512)] {
+        let wish = Wish { kind: NewKeyKind::Rsa(2048), pss, ..Wish::default() };
+        let signed = sign(&parts, &world.credential(&wish), NOW).unwrap();
+        assert_eq!(signed.signature.method(), made);
+        let material = Material::new(&signed.material).unwrap();
+        let verdict = |method: wire::SignatureMethod, parts: &Parts| {
+            let signature = wire::Signature { method: method.into(), ..signed.signature.clone() };
+            verify(&signature, parts, &material, &world.expected()).map(|verified| verified.leaf())
+        };
+        assert_eq!(verdict(made, &parts), Ok(signed.leaf));
+        assert_eq!(verdict(other, &parts), Err(SignatureError::Value));
+        let length = SignatureError::Malformed("the signature value has a wrong length");
+        assert_eq!(verdict(EcdsaP256Sha256, &parts), Err(length));
+        let altered = Parts { message: sha512(b"massage"), body: None };
+        assert_eq!(verdict(made, &altered), Err(SignatureError::Value));
+    }
+}
+
 #[test]
 fn the_signing_time_is_near_now() {
     let moved = |by: i64| good(|_, signed| signed.signature.signing_time_ms += by);

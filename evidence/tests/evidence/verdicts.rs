@@ -74,11 +74,16 @@ fn failed(verdict: &Verdict, name: &'static str, why: &str, undecided: &[&'stati
 
 #[test]
 fn what_was_exported_passes_every_check() {
-    for kind in [NewKeyKind::EcdsaP256, NewKeyKind::Rsa(2048), NewKeyKind::Ed25519] {
+    for (kind, pss) in [
+        (NewKeyKind::EcdsaP256, false),
+        (NewKeyKind::Rsa(2048), false),
+        (NewKeyKind::Rsa(2048), true),
+        (NewKeyKind::Ed25519, false),
+    ] {
         for by_intermediate in [false, true] {
             for body in [None, Some(&b"{}"[..]), Some(&b""[..])] {
                 let world = World::new();
-                let wish = Wish { kind, by_intermediate, ..Wish::default() };
+                let wish = Wish { kind, pss, by_intermediate, ..Wish::default() };
                 let credential = world.credential(&wish);
                 let exported = Exported::signed(world, Which::Request, body, &credential);
                 let verdict = exported.verdict();

@@ -14,7 +14,7 @@ use kogge_evidence::signature::{Credential, Expected};
 use kogge_proto::digest::Sha256;
 use kogge_proto::id::{MemberId, SecurityServerId};
 use kogge_proto::time::UnixMillis;
-use kogge_signer::{NewKeyKind, ephemeral};
+use kogge_signer::{NewKeyKind, ephemeral, with_pss};
 
 /// 2026-11-24T03:02:01.250Z.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_795_489_321_250);
@@ -31,6 +31,8 @@ pub(crate) struct Identity {
 /// What a signing certificate is issued with; tests change one thing at a time.
 pub(crate) struct Wish {
     pub(crate) kind: NewKeyKind,
+    /// Whether an RSA key signs with PSS.
+    pub(crate) pss: bool,
     pub(crate) profile: Profile,
     pub(crate) not_before: UnixMillis,
     pub(crate) not_after: UnixMillis,
@@ -48,6 +50,7 @@ impl Default for Wish {
     fn default() -> Self {
         Self {
             kind: NewKeyKind::EcdsaP256,
+            pss: false,
             profile: Profile::Signing,
             not_before: NOW.minus(DAY),
             not_after: NOW.plus(DAY),
@@ -85,6 +88,7 @@ impl World {
     /// An end-entity certificate of `member` as wished.
     pub(crate) fn issue(&self, wish: &Wish, member: &MemberId) -> Identity {
         let key = ephemeral(wish.kind).unwrap();
+        let key = if wish.pss { with_pss(key) } else { key };
         let certificate = self.certify(wish, member, &*key);
         Identity { certificate, key }
     }

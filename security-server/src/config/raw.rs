@@ -18,7 +18,7 @@ use serde::Deserialize;
 use super::keeping::{Keeping, RawSubsystem};
 use super::{
     ClientConfig, Config, ConnectionPolicy, ConsumerConfig, ConsumerTls, MessageLogConfig, ProviderConfig,
-    RegistryConfig, SignatureConfig, SignatureMode, TokenConfig, defaults,
+    RegistryConfig, RsaPadding, SignatureConfig, SignatureMode, TokenConfig, defaults,
 };
 use crate::services::{AccessRight, AccessRights, PathPattern, RegisterUrl, Service};
 
@@ -34,6 +34,7 @@ pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
         return Err(file.refuse("consumer", "neither [consumer] nor [provider] is there: nothing to do"));
     }
     let keeping = Keeping::load(&file, raw.message_log.keep_bodies, &raw.subsystems, &anchor)?;
+    let signature = file.signature(&raw, &anchor)?;
     Ok(Config {
         data_dir: file.path(&raw.data_dir),
         token: TokenConfig { dir: file.path(&raw.token.dir), pin: file.pin(&raw.token.pin)? },
@@ -49,7 +50,7 @@ pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
             .map(|seconds| file.seconds("timestamping.interval_s", seconds, DAY_S))
             .transpose()?,
         timestamp_xroad: raw.timestamping.xroad,
-        signature: file.signature(raw.signature.as_deref(), &raw.members, &anchor)?,
+        signature,
         clients: file.clients(&raw.clients, &keeping, &anchor)?,
         services: file.services(raw.services, &keeping, &anchor)?,
         id,
@@ -64,6 +65,7 @@ struct RawConfig {
     anchor: PathBuf,
     data_dir: PathBuf,
     signature: Option<String>,
+    rsa_signature: Option<String>,
     token: RawToken,
     #[serde(default)]
     registry: RawRegistry,
@@ -335,14 +337,9 @@ impl File<'_> {
         })
     }
 
-    fn signature(
-        &self,
-        default: Option<&str>,
-        raw: &[RawMember],
-        anchor: &Anchor,
-    ) -> Result<SignatureConfig, ConfigError> {
+    fn signature(&self, raw: &RawConfig, anchor: &Anchor) -> Result<SignatureConfig, ConfigError> {
         let mut members = BTreeMap::new();
-        for (number, raw) in raw.iter().enumerate() {
+        for (number, raw) in raw.members.iter().enumerate() {
             let key = |name: &str| format!("members[{number}].{name}");
             let member: MemberId = self.parse(&key("id"), &raw.id)?;
             self.same_instance(&key("id"), &member, anchor)?;
@@ -351,8 +348,15 @@ impl File<'_> {
                 return Err(self.refuse(key("id"), format!("{} is there twice", raw.id)));
             }
         }
-        let default = default.map(|mode| self.signature_mode("signature", mode)).transpose()?;
-        Ok(SignatureConfig { default: default.unwrap_or_default(), members })
+        let default =
+            raw.signature.as_deref().map(|mode| self.signature_mode("signature", mode)).transpose()?;
+        let rsa = match raw.rsa_signature.as_deref() {
+            None => RsaPadding::default(),
+            Some("pkcs1") => RsaPadding::Pkcs1,
+            Some("pss") => RsaPadding::Pss,
+            Some(_) => return Err(self.refuse("rsa_signature", "must be pkcs1 or pss")),
+        };
+        Ok(SignatureConfig { default: default.unwrap_or_default(), members, rsa })
     }
 
     fn signature_mode(&self, key: impl Into<String>, mode: &str) -> Result<SignatureMode, ConfigError> {

@@ -72,6 +72,17 @@ fn messages_are_signed_each_or_in_batches() {
 }
 
 #[test]
+fn rsa_keys_sign_with_pkcs1_unless_the_file_says_pss() {
+    let of = |line: &str| {
+        let config = load(|text| text.replacen("# rsa_signature = \"pkcs1\"", line, 1));
+        config.unwrap().signature.rsa
+    };
+    assert_eq!(of(""), RsaPadding::Pkcs1);
+    assert_eq!(of("rsa_signature = \"pkcs1\""), RsaPadding::Pkcs1);
+    assert_eq!(of("rsa_signature = \"pss\""), RsaPadding::Pss);
+}
+
+#[test]
 fn bodies_are_kept_unless_the_file_says_otherwise() {
     let of = |config: &Config| (config.clients[0].retention, config.services[0].retention);
     assert_eq!(of(&load(str::to_owned).unwrap()), (Retention::Kept, Retention::Kept));
@@ -148,6 +159,7 @@ fn errors_name_the_key() {
         ("# segment_mib = 64", "segment_mib = 0", "message_log.segment_mib"),
         ("# interval_s = 60 ", "interval_s = 0", "timestamping.interval_s"),
         ("# signature = \"each\"", "signature = \"both\"", "signature"),
+        ("# rsa_signature = \"pkcs1\"", "rsa_signature = \"oaep\"", "rsa_signature"),
         (MEMBERS, "[[members]]\nid = \"DEMO/GOV\"\nsignature = \"each\"", "members[0].id"),
         (MEMBERS, "[[members]]\nid = \"EE/GOV/1001\"\nsignature = \"each\"", "members[0].id"),
         (MEMBERS, "[[members]]\nid = \"DEMO/GOV/1001\"\nsignature = \"none\"", "members[0].signature"),

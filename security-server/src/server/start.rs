@@ -104,8 +104,9 @@ async fn open(config: &Config) -> Result<(Parts, Background), ServerError> {
     let clock_check = Arc::new(ClockCheck::default());
     let (token, log, registry) = open_what_takes_time(config, &clock_check).await?;
     let store = OcspStore::new(&ocsp_dir);
-    let snapshot = registry.latest();
-    let (holdings, local) = OcspKeeper::first(&config.id, &token, snapshot.as_deref(), &store, clock::now())?;
+    let (snapshot, rsa) = (registry.latest(), config.signature.rsa);
+    let (holdings, local) =
+        OcspKeeper::first(&config.id, &token, rsa, snapshot.as_deref(), &store, clock::now())?;
     let identity = Arc::new(Identity::new(local.ok_or(ServerError::NoAuthenticationCertificate)?)?);
     let keys = Arc::new(OwnKeys::new(holdings));
     let metrics = Arc::new(Metrics::new());
@@ -130,6 +131,7 @@ async fn open(config: &Config) -> Result<(Parts, Background), ServerError> {
         ocsp_keeper: OcspKeeper {
             server: config.id.clone(),
             token,
+            rsa,
             keys: Arc::clone(&keys),
             identity: Arc::clone(&identity),
             registry: Arc::clone(&registry),

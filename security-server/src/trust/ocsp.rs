@@ -22,12 +22,14 @@ use uuid::Uuid;
 
 use super::own_keys::{HeldOcsp, Holding, Holdings, OwnKeys};
 use crate::clock;
+use crate::config::RsaPadding;
 use crate::registry::Registry;
 
 /// The background task behind [`OwnKeys`] and the transport's [`Identity`].
 pub(crate) struct OcspKeeper {
     pub(crate) server: SecurityServerId,
     pub(crate) token: SoftToken,
+    pub(crate) rsa: RsaPadding,
     pub(crate) keys: Arc<OwnKeys>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) registry: Arc<Registry>,
@@ -39,11 +41,12 @@ impl OcspKeeper {
     pub(crate) fn first(
         server: &SecurityServerId,
         token: &SoftToken,
+        rsa: RsaPadding,
         snapshot: Option<&VerifiedSnapshot>,
         store: &OcspStore,
         now: UnixMillis,
     ) -> Result<(Holdings, Option<LocalIdentity>), TokenError> {
-        let mut holdings = Holdings::read(token, snapshot, now)?;
+        let mut holdings = Holdings::read(token, rsa, snapshot, now)?;
         if let Some(freshness) = holdings.freshness {
             for holding in &mut holdings.certificates {
                 holding.ocsp = store.load(holding, freshness, now);
@@ -86,10 +89,10 @@ impl OcspKeeper {
     /// One look at everything; returns when to look again.
     async fn round(&self) -> Result<Duration, Incomplete> {
         let Some(snapshot) = self.registry.latest() else { return Ok(LOOK_EVERY) };
-        let (token, now) = (self.token.clone(), clock::now());
+        let (token, rsa, now) = (self.token.clone(), self.rsa, clock::now());
         let read = {
             let snapshot = Arc::clone(&snapshot);
-            spawn_blocking(move || Holdings::read(&token, Some(&snapshot), now)).await
+            spawn_blocking(move || Holdings::read(&token, rsa, Some(&snapshot), now)).await
         };
         let mut holdings = match read {
             Ok(Ok(holdings)) => holdings,

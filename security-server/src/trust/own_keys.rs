@@ -18,6 +18,8 @@ use kogge_proto::time::UnixMillis;
 use kogge_signer::{KeyUse, SoftToken, TokenError};
 use kogge_transport::LocalIdentity;
 
+use crate::config::RsaPadding;
+
 /// The certificates of the token as of the last round of the OCSP keeper; replaced as a whole.
 pub struct OwnKeys {
     held: ArcSwap<Holdings>,
@@ -200,6 +202,7 @@ impl Holdings {
     /// Everything in the token that has a certificate, with paths under `snapshot`. OCSP responses are put in by the keeper. Blocks.
     pub(super) fn read(
         token: &SoftToken,
+        rsa: RsaPadding,
         snapshot: Option<&VerifiedSnapshot>,
         now: UnixMillis,
     ) -> Result<Self, TokenError> {
@@ -213,12 +216,16 @@ impl Holdings {
             let signing = entry.key_use == KeyUse::Signing;
             for chain in &entry.chains {
                 let Some((leaf, issuers)) = chain.split_first() else { continue };
+                let key = token.key(&entry.id)?;
                 certificates.push(Holding {
                     key_use: entry.key_use,
                     member: signing.then(|| profile::signing_member(leaf).ok()).flatten(),
                     certificate: leaf.clone(),
                     issuers: issuers.to_vec(),
-                    key: token.key(&entry.id)?,
+                    key: match rsa {
+                        RsaPadding::Pkcs1 => key,
+                        RsaPadding::Pss => kogge_signer::with_pss(key),
+                    },
                     path: snapshot
                         .map(|snapshot| path::verify(leaf, issuers, snapshot.trust(), profile, now)),
                     ocsp: None,

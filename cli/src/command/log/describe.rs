@@ -121,6 +121,7 @@ fn method(method: SignatureMethod) -> &'static str {
         SignatureMethod::Unspecified => "unknown",
         SignatureMethod::EcdsaP256Sha256 => "ecdsa-sha256",
         SignatureMethod::RsaSha512 => "rsa-sha512",
+        SignatureMethod::RsaPssSha512 => "sha512-rsa-MGF1",
         SignatureMethod::Ed25519 => "ed25519",
     }
 }
