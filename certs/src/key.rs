@@ -188,6 +188,13 @@ impl PublicKey {
         &self.0.spki
     }
 
+    /// The raw key (RFC 8032, section 5.1.5) of an Ed25519 key; `None` of others.
+    #[must_use]
+    pub fn ed25519(&self) -> Option<[u8; 32]> {
+        // The SubjectPublicKeyInfo ends in the key (RFC 8410, section 4).
+        (self.kind() == KeyKind::Ed25519).then(|| self.spki().last_chunk::<32>().copied()).flatten()
+    }
+
     /// SHA-256 of the SubjectPublicKeyInfo.
     #[must_use]
     pub fn key_id(&self) -> Sha256 {

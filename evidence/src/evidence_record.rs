@@ -7,7 +7,7 @@
 
 use der::asn1::{Any, ObjectIdentifier, OctetString};
 use der::{Decode, Encode, Sequence};
-use kogge_proto::digest::Sha256;
+use kogge_proto::digest::{Sha256, sha256};
 use kogge_proto::limits::{BATCH_LEAVES_MAX, TRUST_RESPONSE_BYTES_MAX};
 use kogge_proto::wire::log::StampRecord;
 use spki::AlgorithmIdentifierOwned;
@@ -65,19 +65,19 @@ impl EvidenceRecord {
         Ok(record)
     }
 
-    /// Of the message record `sequence` out of the batch that covers it. The tree's first leaf is the previous batch's root, if there was one.
+    /// Of the message record `sequence` out of the batch that covers it. Before the records' leaves come those of [`leaves_before`].
     ///
     /// # Errors
     /// The batch does not cover it, or contradicts itself.
     pub fn of_batch(stamp: &StampRecord, sequence: u64) -> Result<Self, EvidenceRecordError> {
-        let previous = previous_root(stamp)?;
+        let before = leaves_before(stamp)?;
         let leaves = stamp.leaves.iter().map(|leaf| digest(&leaf.sha256));
-        let leaves: Vec<Sha256> = previous.into_iter().map(Ok).chain(leaves).collect::<Result<_, _>>()?;
+        let leaves: Vec<Sha256> = before.iter().copied().map(Ok).chain(leaves).collect::<Result<_, _>>()?;
         let not_covered = EvidenceRecordError::NotCovered(sequence);
         let Some(position) = stamp.leaves.iter().position(|leaf| leaf.sequence == sequence) else {
             return Err(not_covered);
         };
-        let index = position + usize::from(previous.is_some());
+        let index = position + before.len();
         let (Some(leaf), Some(groups)) = (leaves.get(index), crate::tree::reduced(&leaves, index)) else {
             return Err(not_covered);
         };
@@ -95,21 +95,25 @@ impl EvidenceRecord {
     }
 }
 
-/// Root of a batch: what its token is asked for.
+/// Root of a batch: what its token is asked for. `before` is what comes before the records' leaves.
 #[must_use]
-pub fn batch_root(previous_root: Option<Sha256>, leaves: &[Sha256]) -> Option<Sha256> {
-    let all: Vec<Sha256> = previous_root.into_iter().chain(leaves.iter().copied()).collect();
+pub fn batch_root(before: impl IntoIterator<Item = Sha256>, leaves: &[Sha256]) -> Option<Sha256> {
+    let all: Vec<Sha256> = before.into_iter().chain(leaves.iter().copied()).collect();
     crate::tree::root(&all)
 }
 
-fn previous_root(stamp: &StampRecord) -> Result<Option<Sha256>, EvidenceRecordError> {
+/// The leaves of a batch's tree before those of its records: the previous batch's root, if there was one, and the SHA-256 of the log's checkpoint, if the batch has one.
+///
+/// # Errors
+/// The batch has too many leaves, or the root is no SHA-256.
+pub fn leaves_before(stamp: &StampRecord) -> Result<Vec<Sha256>, EvidenceRecordError> {
     if stamp.leaves.len() > BATCH_LEAVES_MAX {
         return Err(malformed("the batch has too many leaves"));
     }
-    if stamp.previous_root.is_empty() {
-        return Ok(None);
-    }
-    digest(&stamp.previous_root).map(Some)
+    let previous = Some(stamp.previous_root.as_slice()).filter(|root| !root.is_empty()).map(digest);
+    let checkpoint =
+        Some(stamp.checkpoint.as_slice()).filter(|note| !note.is_empty()).map(|note| Ok(sha256(note)));
+    previous.into_iter().chain(checkpoint).collect()
 }
 
 /// RFC 4998 section 3.1. The optional `cryptoInfos` and `encryptionInfo` are not accepted, so they are not named.

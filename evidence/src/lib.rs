@@ -28,6 +28,7 @@ pub mod container;
 pub mod evidence_record;
 pub mod globalconf;
 mod hash_chain;
+pub mod log_checkpoints;
 pub mod material;
 pub mod report;
 pub mod signature;

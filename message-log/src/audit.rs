@@ -15,6 +15,7 @@ use kogge_proto::wire::log::not_kept::Why;
 use kogge_proto::wire::log::{
     Body, EntryPlace, Erasure, ErasureStatement, MessageRecord, NotKept, Span, StampRecord,
 };
+use kogge_tlog::tree::{Head, leaf_hash};
 use prost::Message;
 
 use crate::entry::{Kind, SealedPart};
@@ -22,6 +23,7 @@ use crate::erasing::are_spans;
 use crate::layout::{Layout, body_name, parse_body_name, segment_name};
 use crate::scan::{Item, Scan, Step};
 use crate::stamps::{Covered, StampFinder};
+use crate::tree::head_before;
 use crate::{BodyFile, BodyKey, Damage, ErasedRecords, Found, LogError, Reader};
 
 /// An audit that found this many damages reads no further.
@@ -82,6 +84,7 @@ impl Reader {
                 stamps,
                 other_kinds,
                 covered,
+                tree: (number == 1).then(Head::default),
                 last_erasure: if number == 1 { Newest::Known(None) } else { Newest::Unknown },
                 erased: &erased,
                 last_root: if number == 1 { Root::Known(Vec::new()) } else { Root::Unknown },
@@ -117,6 +120,8 @@ struct Audit<'a> {
     covered: Covered,
     last_root: Root,
     last_erasure: Newest,
+    /// Over all entries so far; `None` where some may have been lost.
+    tree: Option<Head>,
     /// All of them: what they are about need not be there.
     erased: &'a ErasedRecords,
     damages: Vec<Damage>,
@@ -157,11 +162,19 @@ impl Audit<'_> {
         self.damages.push(damage);
         self.last_root = Root::Unknown;
         self.last_erasure = Newest::Unknown;
+        self.tree = None;
     }
 
     fn check(&mut self, item: Item, each: &mut dyn FnMut(Found)) -> Result<(), LogError> {
-        let Item { segment, offset, entry, .. } = item;
+        let Item { segment, offset, entry, hash, .. } = item;
         let sequence = entry.sequence;
+        if let Kind::SegmentStart(start) = &entry.kind {
+            self.check_subtrees(&start.subtrees, sequence, segment, offset);
+        }
+        if let Some(tree) = &mut self.tree {
+            // A log is never so long that there is no room.
+            let _ = tree.push(leaf_hash(hash.as_bytes()));
+        }
         match entry.kind {
             Kind::Message(mut record) => {
                 let stamp = match &mut self.stamps {
@@ -336,6 +349,16 @@ impl Audit<'_> {
             return self.report("log.erasure", segment, offset, reason);
         }
         body.place = Some(Place::NotKept(NotKept { why: Why::Erased.into() }));
+    }
+
+    /// A server goes on from what a segment's start says of the tree before it, and signs what comes of it.
+    fn check_subtrees(&mut self, named: &[u8], sequence: u64, segment: u64, offset: u64) {
+        let is_wrong =
+            |tree: &Head| !named.is_empty() && head_before(sequence, named).is_none_or(|head| head != *tree);
+        if self.tree.as_ref().is_some_and(is_wrong) {
+            let reason = "what it says of the tree over the entries before it is not so".to_owned();
+            self.report("log.checkpoint", segment, offset, reason);
+        }
     }
 
     fn check_last_erasure(&mut self, named: Option<EntryPlace>, segment: u64, offset: u64) {

@@ -65,6 +65,8 @@ pub(crate) struct Draft {
     /// Space for one encrypted body.
     sealed: Vec<u8>,
     pub(crate) waiting: Vec<Waiting>,
+    /// SHA-256 of the entries' payloads.
+    pub(crate) hashes: Vec<Sha256>,
     /// What the index keeps of the entries; offsets count from the segment's beginning.
     pub(crate) notes: Vec<Note>,
 }
@@ -84,6 +86,7 @@ impl Draft {
         self.moved.clear();
         self.waiting.clear();
         self.notes.clear();
+        self.hashes.clear();
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -219,6 +222,7 @@ impl Draft {
     ) -> u64 {
         let offset = segment.tail + self.frames.len() as u64;
         self.chain.append(&mut self.frames, segment.mask, time, self.durable, kind);
+        self.hashes.push(self.chain.hash);
         self.notes.push(Note { sequence: self.chain.sequence, offset, time, kind: noted });
         offset
     }

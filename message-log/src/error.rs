@@ -30,6 +30,9 @@ pub enum LogError {
     /// An entry that was acknowledged is damaged or missing; nothing is repaired silently.
     #[error("{}", .0)]
     Damaged(Damage),
+    /// An entry was asked for that the log does not have.
+    #[error("the message log has no entry {0}")]
+    NoEntry(u64),
     /// The keys of a segment's bodies cannot be had. Without the file the segment is read as one whose keys were destroyed.
     #[error("cannot use the keys in {path}: {reason}; restore the file, or give the log key under which it was made", path = .path.display())]
     Keys {
@@ -48,7 +51,7 @@ pub enum LogError {
 #[error("damage in {file} at byte {offset} (check {check}): {reason}")]
 pub struct Damage {
     /// Stable name of the check that failed: `log.frame`, `log.checksum`, `log.sequence`, `log.chain`, `log.tail`, `log.material`,
-    /// `log.body` or `log.stamp`.
+    /// `log.body`, `log.erasure`, `log.stamp` or `log.checkpoint`.
     pub check: &'static str,
     /// File name within the log.
     pub file: String,

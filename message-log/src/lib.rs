@@ -50,6 +50,7 @@ mod scan;
 mod segment;
 mod stamps;
 mod stored;
+mod tree;
 mod turns;
 mod unstamped;
 mod waiting;
@@ -70,6 +71,8 @@ mod faults;
 #[cfg(test)]
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;
+#[cfg(test)]
+mod tree_tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,6 +8,7 @@ use kogge_proto::wire::log::EntryPlace;
 use crate::State;
 use crate::index::LogIndex;
 use crate::keys::LogKeys;
+use crate::tree::Tree;
 use crate::unstamped::Unstamped;
 use crate::window::ReplayWindow;
 
@@ -47,6 +48,8 @@ pub(crate) struct Live {
     pub(crate) window: Mutex<ReplayWindow>,
     pub(crate) unstamped: Mutex<Unstamped>,
     pub(crate) index: LogIndex,
+    /// Over what is durable.
+    pub(crate) tree: Mutex<Tree>,
     /// The newest durable erasure.
     pub(crate) last_erasure: Mutex<Option<EntryPlace>>,
     /// Text form of the server whose log it is.

@@ -21,6 +21,7 @@ use crate::live::{Durable, Live, Mark, locked};
 use crate::prepared::Prepared;
 use crate::queue::{Limits, Queue};
 use crate::recovery::{Recovered, recover};
+use crate::tree;
 use crate::turns::Turns;
 use crate::window::RequestKey;
 use crate::writer::{QUEUE, Writer};
@@ -219,7 +220,8 @@ impl Inner {
         (recovered, keys): (Recovered, Option<Arc<LogKeys>>),
         lock: DirLock,
     ) -> Result<Self, LogError> {
-        let Recovered { segment, chain, window, unstamped, last_erasure, index, unindexed, .. } = recovered;
+        let Recovered { segment, chain, window, unstamped, last_erasure, tree, index, unindexed, .. } =
+            recovered;
         let mark = Mark { sequence: chain.sequence, segment: segment.number, end: segment.tail };
         let live = Arc::new(Live {
             state: Mutex::new(State::Writable),
@@ -228,12 +230,14 @@ impl Inner {
             unstamped: Mutex::new(unstamped),
             index: LogIndex::new(layout.clone(), options.index_cache_bytes, index, unindexed),
             last_erasure: Mutex::new(last_erasure),
+            tree: Mutex::new(tree),
             server: options.server.to_string(),
             keys,
         });
         let lock = Arc::new(lock);
         // One pending wake-up says as much as many.
         let (wake, woken) = sync_channel(1);
+        let is_tree_whole = locked(&live.tree).is_whole();
         let indexer = Indexer::new(layout.clone(), options.clone(), live.clone());
         let clock = options.clock;
         let writer = Writer::new(layout.clone(), options, disk, live.clone(), wake, (segment, chain));
@@ -248,6 +252,10 @@ impl Inner {
             lock: Mutex::new(Some(lock.clone())),
         };
         inner.spawn("log-index", lock.clone(), move || indexer.run(&woken))?;
+        if !is_tree_whole {
+            let (layout, live) = (inner.layout.clone(), inner.live.clone());
+            inner.spawn("log-tree", lock.clone(), move || tree::complete(&layout, &live))?;
+        }
         let writers = queues.clone();
         inner.spawn("log-writer", lock.clone(), move || {
             let _abandon = Abandon(|| writers.turns.abandon());
@@ -297,6 +305,7 @@ impl Inner {
     fn close(&self) {
         // The thread behind it then closes the writer's.
         self.queues.bodies.close();
+        locked(&self.live.tree).abandon();
         let mut threads = locked(&self.threads);
         // The last clone may be dropped by a callback on one of our own threads. Waiting there for the others would never end; they
         // all end by themselves after it.

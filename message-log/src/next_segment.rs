@@ -15,6 +15,7 @@ use crate::keys::LogKeys;
 use crate::layout::Layout;
 use crate::scan::FORMAT;
 use crate::segment::Segment;
+use crate::tree::Tree;
 
 /// The segment before a new one.
 #[derive(Clone, Copy)]
@@ -42,13 +43,13 @@ impl Previous {
     };
 }
 
-/// Creates the segment after `previous` with its first entry, durable.
+/// Creates the segment after `previous` with its first entry, durable; `tree` is over all entries before.
 pub(crate) fn start(
     disk: &dyn Disk,
     layout: &Layout,
     options: &Options,
     keys: Option<&LogKeys>,
-    mut chain: Chain,
+    (mut chain, tree): (Chain, &Tree),
     previous: Previous,
 ) -> io::Result<(Segment, Chain)> {
     let number = previous.number + 1;
@@ -71,6 +72,7 @@ pub(crate) fn start(
         last_root: previous.last_root.map(|root| root.0.to_vec()).unwrap_or_default(),
         checksum_mask: mask.0,
         last_erasure: previous.last_erasure,
+        subtrees: tree.subtrees(),
     };
     let start = Entry { kind: Some(Kind::SegmentStart(start)), ..Entry::default() };
     let mut frames = Vec::new();

@@ -31,6 +31,7 @@ use crate::read::SegmentReader;
 use crate::resolve::read_entry;
 use crate::scan::{Bound, Item, Manner, Scan, Start, Step, read_start, suspect_note};
 use crate::segment::Segment;
+use crate::tree::Tree;
 use crate::unstamped::Unstamped;
 use crate::window::{ReplayWindow, RequestKey};
 
@@ -58,6 +59,7 @@ pub(crate) struct Recovered {
     pub(crate) window: ReplayWindow,
     pub(crate) unstamped: Unstamped,
     pub(crate) last_erasure: Option<EntryPlace>,
+    pub(crate) tree: Tree,
     /// Of the last segment.
     pub(crate) index: MemoryIndex,
     /// Earlier segments whose index is missing.
@@ -94,8 +96,10 @@ pub(crate) fn recover(
                 last_root: walk.unstamped.last_root(),
                 last_erasure: walk.last_erasure,
             });
-            let (segment, chain) = next_segment::start(disk, layout, options, keys, walk.chain, previous)
-                .map_err(LogError::io("create", &layout.segment(previous.number + 1)))?;
+            let (segment, chain) =
+                next_segment::start(disk, layout, options, keys, (walk.chain, &walk.tree), previous)
+                    .map_err(LogError::io("create", &layout.segment(previous.number + 1)))?;
+            walk.tree.grow([chain.hash]);
             walk.index = MemoryIndex::new(segment.number, chain.sequence);
             walk.index.reach(chain, segment.tail);
             (segment, chain)
@@ -103,8 +107,8 @@ pub(crate) fn recover(
     };
     report.spool_files_removed = empty_spool(layout)?;
     remove_unrecorded(layout, chain.sequence)?;
-    let Walk { window, unstamped, last_erasure, index, .. } = walk;
-    Ok(Recovered { report, segment, chain, window, unstamped, last_erasure, index, unindexed })
+    let Walk { window, unstamped, last_erasure, tree, index, .. } = walk;
+    Ok(Recovered { report, segment, chain, window, unstamped, last_erasure, tree, index, unindexed })
 }
 
 /// What becomes of the last segment.
@@ -190,6 +194,7 @@ struct Walk {
     window: ReplayWindow,
     unstamped: Unstamped,
     last_erasure: Option<EntryPlace>,
+    tree: Tree,
     /// Of the last segment.
     index: MemoryIndex,
     /// What the note says was acknowledged.
@@ -215,6 +220,7 @@ impl Walk {
             window: ReplayWindow::new(options.replay_window),
             unstamped: Unstamped::default(),
             last_erasure: None,
+            tree: Tree::default(),
             index: MemoryIndex::new(1, 1),
             acknowledged,
             contradiction: None,
@@ -281,6 +287,7 @@ impl Walk {
         match &entry.kind {
             Kind::SegmentStart(start) => {
                 self.last_erasure = start.last_erasure;
+                self.tree.meet(entry.sequence, &start.subtrees, is_first);
                 self.mask = Mask(start.checksum_mask);
                 self.index = MemoryIndex::new(item.segment, entry.sequence);
                 if is_first {
@@ -298,6 +305,7 @@ impl Walk {
             }
             Kind::Material(_) | Kind::Name(_) | Kind::Stamp(_) => {}
         }
+        self.tree.grow([item.hash]);
         self.interned.note(entry, item.offset);
         self.unstamped.apply(entry);
         self.index.add(&Note::of(entry, item.offset));

@@ -282,6 +282,7 @@ pub(crate) fn stamp(stamp: StampRecord) -> StoredStamp {
         previous_root: stamp.previous_root,
         root: stamp.root,
         xroad_token: stamp.xroad_token,
+        checkpoint: stamp.checkpoint,
     }
 }
 
@@ -302,6 +303,7 @@ pub(crate) fn restore_stamp(stored: StoredStamp) -> Result<StampRecord, &'static
         previous_root: stored.previous_root,
         root: stored.root,
         xroad_token: stored.xroad_token,
+        checkpoint: stored.checkpoint,
     })
 }
 
@@ -391,9 +393,10 @@ mod tests {
             previous_root: vec![2],
             root: vec![3],
             xroad_token: vec![4],
+            checkpoint: vec![5],
         };
         assert_eq!(restore_stamp(stamp(record.clone())).unwrap(), record);
-        let without = StampRecord { xroad_token: vec![], ..record.clone() };
+        let without = StampRecord { xroad_token: vec![], checkpoint: vec![], ..record.clone() };
         assert_eq!(restore_stamp(stamp(without.clone())).unwrap(), without, "as older logs have it");
         let mut short = stamp(record);
         short.sha256.pop();

@@ -332,6 +332,7 @@ impl Writer {
     fn written(&mut self) {
         let Self { draft, unsynced, segment, told, live, .. } = self;
         unsynced.notes.append(&mut draft.notes);
+        unsynced.hashes.append(&mut draft.hashes);
         unsynced.moved.append(&mut draft.moved);
         unsynced.is_urgent |= draft.is_urgent();
         segment.advance(draft.frames.len());
@@ -386,14 +387,16 @@ impl Writer {
             last_erasure: *locked(&self.live.last_erasure),
         };
         drop(unstamped);
+        let tree = locked(&self.live.tree).clone_shape();
         let (segment, chain) = next_segment::start(
             self.disk.as_ref(),
             &self.layout,
             &self.options,
             self.live.keys.as_deref(),
-            self.chain,
+            (self.chain, &tree),
             previous,
         )?;
+        locked(&self.live.tree).grow([chain.hash]);
         self.segment = segment;
         self.chain = chain;
         self.durable = chain;

@@ -62,6 +62,7 @@
 pub mod admin;
 pub mod body;
 pub mod clock;
+mod completeness;
 pub mod config;
 pub mod consumer;
 pub mod erasure;

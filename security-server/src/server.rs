@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use crate::completeness::CompletenessError;
 use crate::config::Config;
 use crate::consumer::Consumer;
 use crate::log_key::OpenLogKeyError;
@@ -87,6 +88,9 @@ pub enum ServerError {
     /// The message log's bodies cannot be encrypted.
     #[error(transparent)]
     LogKey(#[from] OpenLogKeyError),
+    /// The log's checkpoints cannot be signed.
+    #[error(transparent)]
+    Completeness(#[from] CompletenessError),
     /// The message log cannot be opened.
     #[error(transparent)]
     Log(#[from] LogError),

@@ -29,6 +29,7 @@ use kogge_certs::key::{PublicKey, SigningKey};
 use kogge_durable::DurableError;
 use kogge_proto::digest::Sha256;
 
+mod checkpoint_key;
 mod directory;
 mod file;
 mod key;
@@ -38,6 +39,7 @@ mod pss;
 mod seal;
 mod token;
 
+pub use self::checkpoint_key::CHECKPOINT_KEY_LABEL;
 pub use self::directory::{entries, import_chain};
 pub use self::log_key::{LOG_KEY_FILE, LogKeyBytes};
 pub use self::pin::{PIN_CHARACTERS_MIN, Pin, PinSource};

@@ -43,6 +43,19 @@ pub struct Head {
 pub struct Full;
 
 impl Head {
+    /// The head of a list of `size` entries, by its [`Head::subtrees`]; `None` if a list of that size does not have so many.
+    #[must_use]
+    pub fn resume(size: u64, subtrees: Vec<Sha256>) -> Option<Self> {
+        let fits = size <= SIZE_MAX && subtrees.len() == size.count_ones() as usize;
+        fits.then_some(Self { size, subtrees })
+    }
+
+    /// Roots of the complete subtrees, the largest first: with the size, all that it takes to go on.
+    #[must_use]
+    pub fn subtrees(&self) -> &[Sha256] {
+        &self.subtrees
+    }
+
     /// Number of entries.
     #[must_use]
     pub fn size(&self) -> u64 {

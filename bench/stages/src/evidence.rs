@@ -42,7 +42,7 @@ fn export(world: &World) -> Work {
 fn check(world: &World) -> Work {
     let (container, snapshot) = (Stamped::new(world).container(), world.snapshot());
     Work::new(move || {
-        let verdict = verify::container(Cursor::new(&container), &snapshot);
+        let verdict = verify::container(Cursor::new(&container), &*snapshot);
         assert!(verdict.report.passed(), "{}", verdict.report);
     })
 }

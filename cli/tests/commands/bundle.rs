@@ -316,7 +316,7 @@ fn each_altered_field_fails_the_check_that_a_reader_would_name() {
         ("timestamp.tree", &|items| ways(items)[0].size += 3),
         ("timestamp.tree", &|items| ways(items)[0].size = u32::MAX),
         ("timestamp.tree", &|items| ways(items)[0].leaves.reverse()),
-        ("timestamp.tree", &|items| ways(items)[0].nodes = Bytes::from_static(&[7; 32])),
+        ("timestamp.tree", &|items| ways(items)[0].nodes = Bytes::from_static(&[7; 64])),
         ("bundle.structure", &|items| ways(items)[0].nodes = Bytes::from_static(&[7; 31])),
         ("bundle.structure", &|items| ways(items)[0].token = 1),
         ("bundle.structure", &|items| items.retain(|item| !matches!(item, item::Item::Way(_)))),

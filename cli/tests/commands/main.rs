@@ -5,6 +5,7 @@
 mod audit;
 #[cfg(test)]
 mod bundle;
+mod checkpoints;
 #[cfg(test)]
 mod instance;
 #[cfg(test)]

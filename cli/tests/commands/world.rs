@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kogge_certs::anchor::{Anchor, Environment};
 use kogge_certs::certificate::Certificate;
-use kogge_certs::key::SigningKey;
+use kogge_certs::key::{SignatureScheme, SigningKey};
 use kogge_certs::ocsp::{self, Answer};
 use kogge_certs::profile::{self, IssueTerms, Profile, Subject};
 use kogge_certs::snapshot::{self as registry, Draft, Policy};
@@ -28,6 +28,9 @@ use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::log::{Direction, Role, StampLeaf, StampRecord};
 use kogge_security_server::clock::now;
 use kogge_signer::{NewKeyKind, ephemeral};
+use kogge_tlog::checkpoint::Checkpoint;
+use kogge_tlog::note::{NoteKey, NoteSignature, SignedNote};
+use kogge_tlog::proof::List;
 use tempfile::TempDir;
 
 pub(crate) const MESSAGE_ID: &str = "4711";
@@ -118,6 +121,25 @@ impl World {
 
     /// One token over every record that has none.
     pub(crate) fn stamp(&self) {
+        self.stamp_with(&self.checkpoint());
+    }
+
+    /// A checkpoint of the log as it is, signed by a key that the registry does not know.
+    pub(crate) fn checkpoint(&self) -> Vec<u8> {
+        let list = self.log.as_ref().unwrap().tree().unwrap();
+        self.checkpoint_of(SERVER, list)
+    }
+
+    pub(crate) fn checkpoint_of(&self, origin: &str, list: List) -> Vec<u8> {
+        let key = ephemeral(NewKeyKind::Ed25519).unwrap();
+        let name = NoteKey::new(origin, key.public_key().ed25519().unwrap()).unwrap();
+        let text = Checkpoint::new(origin, list.size, list.root).unwrap().to_text();
+        let signature = key.sign(SignatureScheme::Ed25519, text.as_bytes()).unwrap().try_into().unwrap();
+        SignedNote::new(&text, vec![NoteSignature::of(&name, signature)]).unwrap().to_text().into_bytes()
+    }
+
+    /// Stamps what waits, with these bytes as checkpoint.
+    pub(crate) fn stamp_with(&self, checkpoint: &[u8]) {
         let log = self.log.as_ref().unwrap();
         let leaf = |sequence: u64| {
             let found = log.reader().get(sequence).unwrap().unwrap();
@@ -129,7 +151,8 @@ impl World {
         let leaves: Vec<(u64, Sha256)> =
             log.unstamped(100).into_iter().map(|sequence| (sequence, leaf(sequence))).collect();
         let digests: Vec<Sha256> = leaves.iter().map(|(_, digest)| *digest).collect();
-        let root = batch_root(log.last_root(), &digests).unwrap();
+        let stated = (!checkpoint.is_empty()).then(|| sha256(checkpoint));
+        let root = batch_root(log.last_root().into_iter().chain(stated), &digests).unwrap();
         let xroad = timestamp_chain::result(&digests).unwrap();
         let stamp = StampRecord {
             token: self.token(root),
@@ -139,6 +162,7 @@ impl World {
                 .collect(),
             previous_root: log.last_root().map_or_else(Vec::new, |root| root.0.to_vec()),
             root: root.0.to_vec(),
+            checkpoint: checkpoint.to_vec(),
             xroad_token: if self.xroad { self.token(sha256(&xroad)) } else { Vec::new() },
         };
         let (tell, told) = mpsc::channel();

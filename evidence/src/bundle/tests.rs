@@ -43,7 +43,7 @@ fn leaves_are_some_of_the_trees_in_ascending_order() {
         assert_eq!(tree.nodes(&wrong), Err(WayError::Leaves));
         assert_eq!(lead(5, &wrong, &[all[0]; 3]), Err(WayError::Leaves));
     }
-    for size in [0, 10_002, u32::MAX] {
+    for size in [0, 10_003, u32::MAX] {
         assert_eq!(lead(size, &[leaf(0)], &[]), Err(WayError::Size(size as usize)));
     }
 }

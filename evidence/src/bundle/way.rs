@@ -7,6 +7,7 @@ use kogge_proto::digest::{Sha256, sha256};
 use kogge_proto::limits::BATCH_LEAVES_MAX;
 use kogge_proto::wire::log::StampRecord;
 
+use crate::evidence_record::leaves_before;
 use crate::tree;
 
 /// A leaf of a batch.
@@ -51,9 +52,12 @@ impl BatchTree {
     /// They do not, or there are too many.
     pub fn of(stamp: &StampRecord) -> Result<Self, WayError> {
         let digest = |bytes: &[u8]| Sha256::from_slice(bytes).ok_or(WayError::Digest);
-        let previous = Some(stamp.previous_root.as_slice()).filter(|root| !root.is_empty()).map(digest);
+        if stamp.leaves.len() > BATCH_LEAVES_MAX {
+            return Err(WayError::Size(stamp.leaves.len()));
+        }
+        let before = leaves_before(stamp).map_err(|_| WayError::Digest)?;
         let leaves = stamp.leaves.iter().map(|leaf| digest(&leaf.sha256));
-        let leaves: Vec<Sha256> = previous.into_iter().chain(leaves).collect::<Result<_, _>>()?;
+        let leaves: Vec<Sha256> = before.into_iter().map(Ok).chain(leaves).collect::<Result<_, _>>()?;
         check_size(leaves.len())?;
         let levels = tree::levels(&leaves);
         let root = levels.last().and_then(|top| top.first());
@@ -193,7 +197,7 @@ impl Climb<'_> {
     }
 }
 
-/// A batch's own leaves, and the root of the batch before.
+/// A batch's own leaves, and before them the root of the batch before and the checkpoint.
 fn check_size(size: usize) -> Result<(), WayError> {
-    if (1..=BATCH_LEAVES_MAX + 1).contains(&size) { Ok(()) } else { Err(WayError::Size(size)) }
+    if (1..=BATCH_LEAVES_MAX + 2).contains(&size) { Ok(()) } else { Err(WayError::Size(size)) }
 }

@@ -396,7 +396,8 @@ struct Batch {
 
 impl Batch {
     fn of(stamp: &Arc<StampRecord>) -> Result<Self, WayError> {
-        let first = u32::from(!stamp.previous_root.is_empty());
+        let before = [&stamp.previous_root, &stamp.checkpoint];
+        let first = before.into_iter().filter(|value| !value.is_empty()).count() as u32;
         let sequences = stamp.leaves.iter().map(|leaf| leaf.sequence);
         Ok(Self {
             token: Bytes::from(stamp.token.clone()),

@@ -61,6 +61,7 @@ pub(super) fn stamp(record: &MessageRecord) -> StampRecord {
             .map(|(leaf, sequence)| StampLeaf { sequence, sha256: leaf.as_bytes().to_vec() })
             .collect(),
         previous_root: vec![],
+        checkpoint: vec![],
         xroad_token: b"token over X-Road's hash chain".to_vec(),
         root: batch_root(None, &leaves).unwrap().as_bytes().to_vec(),
     }

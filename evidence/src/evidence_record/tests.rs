@@ -108,6 +108,28 @@ fn a_batch_that_contradicts_itself_proves_nothing() {
 }
 
 #[test]
+fn a_checkpoint_is_a_leaf_between_the_previous_root_and_the_records() {
+    for previous in [false, true] {
+        let mut with = stamp(3, previous);
+        with.checkpoint = b"a signed note".to_vec();
+        let leaves: Vec<Sha256> =
+            with.leaves.iter().map(|leaf| Sha256::from_slice(&leaf.sha256).unwrap()).collect();
+        let before =
+            previous.then(|| sha256(b"previous batch")).into_iter().chain([sha256(b"a signed note")]);
+        let root = batch_root(before, &leaves).unwrap();
+        let unlike = EvidenceRecord::of_batch(&with, 101);
+        assert_eq!(unlike, Err(EvidenceRecordError::Root), "the root is one without it");
+        with.root = root.0.to_vec();
+        for (leaf, sequence) in leaves.iter().zip(100..) {
+            let record = EvidenceRecord::of_batch(&with, sequence).unwrap();
+            assert_eq!(record.root_of(*leaf), Some(root));
+        }
+        with.checkpoint.push(b'.');
+        assert_eq!(EvidenceRecord::of_batch(&with, 101), Err(EvidenceRecordError::Root));
+    }
+}
+
+#[test]
 fn other_forms_are_refused() {
     let [low, high] = [Sha256([1; 32]), Sha256([2; 32])];
     for (groups, reason) in [

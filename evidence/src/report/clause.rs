@@ -7,7 +7,7 @@ pub fn clause(name: &str) -> Option<&'static str> {
 }
 
 /// All checks with their clauses, in the order of reports. "Kogge evidence" is `docs/evidence.md`, "Kogge bundle" `docs/bundle.md`: rules of this project alone.
-pub const CLAUSES: [(&str, &str); 44] = [
+pub const CLAUSES: [(&str, &str); 45] = [
     ("container.zip", "PKWARE APPNOTE 4.3.16"),
     ("container.entries", "EN 319 162-1 clauses 4.3 and 4.4"),
     ("container.mimetype", "EN 319 162-1 annex A.1"),
@@ -47,6 +47,7 @@ pub const CLAUSES: [(&str, &str); 44] = [
     ("log.body", "Kogge evidence section 5"),
     ("log.erasure", "Kogge evidence section 5"),
     ("log.stamp", "Kogge evidence section 5"),
+    ("log.checkpoint", "C2SP tlog-checkpoint"),
     ("bundle.snapshot", "Kogge bundle section 3"),
     ("bundle.structure", "Kogge bundle section 2"),
     ("bundle.complete", "Kogge bundle section 3"),

@@ -13,7 +13,7 @@ use kogge_proto::wire::log::StampRecord;
 use super::finding::{Finding, Flaw, depend, need, settle, wrong};
 use crate::bundle::read::Way;
 use crate::bundle::way;
-use crate::evidence_record::{EvidenceRecord, batch_root};
+use crate::evidence_record::{EvidenceRecord, batch_root, leaves_before};
 use crate::report::Report;
 
 /// A timestamp as it was found.
@@ -104,8 +104,7 @@ fn read_tree(stamp: &StampRecord) -> Result<(BTreeMap<u64, Sha256>, Sha256), Fla
     let digest = |bytes: &[u8]| {
         Sha256::from_slice(bytes).ok_or_else(|| wrong("a digest of the batch is not 32 bytes long"))
     };
-    let previous =
-        Some(stamp.previous_root.as_slice()).filter(|bytes| !bytes.is_empty()).map(digest).transpose()?;
+    let before = leaves_before(stamp).map_err(wrong)?;
     let in_order: Vec<Sha256> =
         stamp.leaves.iter().map(|leaf| digest(&leaf.sha256)).collect::<Result<_, _>>()?;
     let leaves: BTreeMap<u64, Sha256> =
@@ -113,7 +112,7 @@ fn read_tree(stamp: &StampRecord) -> Result<(BTreeMap<u64, Sha256>, Sha256), Fla
     if leaves.len() != in_order.len() {
         return Err(wrong("the batch covers a record twice"));
     }
-    match batch_root(previous, &in_order) {
+    match batch_root(before, &in_order) {
         Some(root) if root.as_bytes() == stamp.root.as_slice() => Ok((leaves, root)),
         _ => Err(wrong("the batch's leaves do not lead to the root that it names")),
     }

@@ -155,6 +155,7 @@ impl Exported {
                 .map(|(leaf, sequence)| StampLeaf { sequence, sha256: leaf.as_bytes().to_vec() })
                 .collect(),
             previous_root: vec![],
+            checkpoint: vec![],
             root: root.as_bytes().to_vec(),
             xroad_token,
         });

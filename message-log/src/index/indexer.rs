@@ -287,6 +287,7 @@ mod tests {
             window: Mutex::new(ReplayWindow::new(options.replay_window)),
             unstamped: Mutex::new(Unstamped::default()),
             index: LogIndex::new(layout.clone(), options.index_cache_bytes, growing, missing),
+            tree: Mutex::default(),
             last_erasure: Mutex::default(),
             server: options.server.to_string(),
             keys: None,

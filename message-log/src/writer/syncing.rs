@@ -4,6 +4,8 @@ use std::io;
 use std::mem::{swap, take};
 use std::time::Instant;
 
+use kogge_proto::digest::Sha256;
+
 use super::Writer;
 use crate::AppendError;
 use crate::bodies::Moved;
@@ -18,6 +20,7 @@ pub(super) struct Unsynced {
     pub(super) waiting: Vec<Waiting>,
     pub(super) moved: Vec<Moved>,
     pub(super) notes: Vec<Note>,
+    pub(super) hashes: Vec<Sha256>,
     /// Somebody waits for it.
     pub(super) is_urgent: bool,
     /// When it has to be synced at the latest.
@@ -77,6 +80,8 @@ impl Writer {
         self.durable = chain;
         // Before the index: what is found by it must be there for who reads everything.
         self.publish();
+        // Before what waits for a stamp: the checkpoint that goes with a stamp covers what the stamp does.
+        locked(&self.live.tree).grow(self.syncing.hashes.drain(..));
         let must_wake = self.live.index.add(self.syncing.notes.drain(..), self.durable, tail);
         self.syncing.due = None;
         self.syncing.is_urgent = false;

@@ -17,6 +17,7 @@ use super::{Background, ConsumerSide, ProviderSide, SecurityServer, ServerError,
 use crate::admin::{Office, SOCKET};
 use crate::body::Retention;
 use crate::clock;
+use crate::completeness::Completeness;
 use crate::config::{
     ClientConfig, Config, ConsumerConfig, MessageLogConfig, ProviderConfig, SignatureMode, TokenConfig,
 };
@@ -102,7 +103,7 @@ async fn open(config: &Config) -> Result<(Parts, Background), ServerError> {
     let ocsp_dir = config.data_dir.join("ocsp");
     kogge_durable::create_dir(&ocsp_dir, true)?;
     let clock_check = Arc::new(ClockCheck::default());
-    let (token, log, registry) = open_what_takes_time(config, &clock_check).await?;
+    let (token, log, completeness, registry) = open_what_takes_time(config, &clock_check).await?;
     let store = OcspStore::new(&ocsp_dir);
     let (snapshot, rsa) = (registry.latest(), config.signature.rsa);
     let (holdings, local) =
@@ -119,7 +120,7 @@ async fn open(config: &Config) -> Result<(Parts, Background), ServerError> {
         Arc::clone(&clock_check),
         config.timestamp_interval,
         Forms { xroad: config.timestamp_xroad },
-        Arc::clone(&leaves),
+        (Arc::clone(&leaves), completeness),
     );
     let office = Office { server: config.id.clone(), log: log.clone(), token: token.clone() };
     let operators = OperatorSocket::bind(&config.data_dir.join(SOCKET), office)
@@ -157,7 +158,7 @@ async fn open(config: &Config) -> Result<(Parts, Background), ServerError> {
 async fn open_what_takes_time(
     config: &Config,
     clock_check: &Arc<ClockCheck>,
-) -> Result<(SoftToken, MessageLog, Arc<Registry>), ServerError> {
+) -> Result<(SoftToken, MessageLog, Arc<Completeness>, Arc<Registry>), ServerError> {
     // Not waited for: whoever needs random numbers earlier waits for the same.
     spawn_blocking(seed_random_numbers);
     // The log's key lies in the token.
@@ -165,8 +166,11 @@ async fn open_what_takes_time(
         let (server, token, log) = (config.id.clone(), config.token.clone(), config.message_log.clone());
         move || {
             let token = open_token(&token)?;
+            let completeness_of = (server.clone(), log.dir.clone());
             let log = open_log(server, &log, &token)?;
-            Ok::<_, ServerError>((token, log))
+            let (server, dir) = completeness_of;
+            let completeness = Completeness::open(&server, log.clone(), &token, &dir)?;
+            Ok::<_, ServerError>((token, log, Arc::new(completeness)))
         }
     });
     let registry = spawn_blocking({
@@ -176,8 +180,8 @@ async fn open_what_takes_time(
     });
     // All are waited for, whatever the first one says: a log that is still being opened would stay locked behind the error.
     let (token_and_log, registry) = tokio::join!(token_and_log, registry);
-    let (token, log) = token_and_log.map_err(|_| ServerError::Stopped)??;
-    Ok((token, log, Arc::new(registry.map_err(|_| ServerError::Stopped)?)))
+    let (token, log, completeness) = token_and_log.map_err(|_| ServerError::Stopped)??;
+    Ok((token, log, completeness, Arc::new(registry.map_err(|_| ServerError::Stopped)?)))
 }
 
 /// aws-lc gathers jitter of the processor before its first random number, for 10 to 15 ms of CPU. Without this the first handshake would do that.

@@ -29,6 +29,7 @@ use uuid::Uuid;
 pub(crate) use self::leaves::Leaves;
 use super::clock_check::{ClockCheck, ClockSource, difference};
 use crate::clock;
+use crate::completeness::{Completeness, CompletenessError, Signed};
 use crate::registry::Registry;
 
 /// The background task that stamps.
@@ -40,6 +41,7 @@ pub(crate) struct Timestamper {
     interval: Option<Duration>,
     forms: Forms,
     leaves: Arc<Leaves>,
+    completeness: Arc<Completeness>,
     /// Why the last round failed; `None` while all is well.
     problem: Mutex<Option<String>>,
 }
@@ -65,6 +67,8 @@ enum RoundError {
     #[error("none of the waiting records can be stamped; first: {0}")]
     Unfit(String),
     #[error(transparent)]
+    Checkpoint(#[from] CompletenessError),
+    #[error(transparent)]
     Append(#[from] AppendError),
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -86,9 +90,10 @@ impl Timestamper {
         clock_check: Arc<ClockCheck>,
         interval: Option<Duration>,
         forms: Forms,
-        leaves: Arc<Leaves>,
+        (leaves, completeness): (Arc<Leaves>, Arc<Completeness>),
     ) -> Self {
-        Self { log, registry, clock_check, interval, forms, leaves, problem: Mutex::new(None) }
+        let problem = Mutex::new(None);
+        Self { log, registry, clock_check, interval, forms, leaves, completeness, problem }
     }
 
     /// Until `shutdown`: every interval or whenever a batch is full, and after a failure sooner, then with growing pauses. Stopped in the middle of a round it
@@ -148,8 +153,10 @@ impl Timestamper {
                 false => Vec::new(),
             };
             asked = true;
-            let more_wait = batch.is_full();
+            let (more_wait, checkpoint) = (batch.is_full(), batch.checkpoint.clone());
             self.append(batch.into_record(token, xroad_token)).await?;
+            // A crash before this leaves the tiles at an older checkpoint.
+            self.publish(checkpoint).await?;
             if !more_wait {
                 break;
             }
@@ -164,8 +171,16 @@ impl Timestamper {
     /// The oldest records that wait, as leaves; `None` if nothing waits.
     async fn batch(&self) -> Result<Option<Batch>, RoundError> {
         let (log, leaves) = (self.log.clone(), Arc::clone(&self.leaves));
-        let gathered = spawn_blocking(move || Batch::gather(&log, &leaves)).await;
+        let completeness = Arc::clone(&self.completeness);
+        let gathered = spawn_blocking(move || Batch::gather(&log, &leaves, &completeness)).await;
         gathered.map_err(|_| RoundError::ShuttingDown)?
+    }
+
+    async fn publish(&self, checkpoint: Option<Signed>) -> Result<(), RoundError> {
+        let Some(checkpoint) = checkpoint else { return Ok(()) };
+        let completeness = Arc::clone(&self.completeness);
+        let published = spawn_blocking(move || completeness.publish(&checkpoint)).await;
+        published.map_err(|_| RoundError::ShuttingDown)
     }
 
     /// A token over `root` by the first TSA that gives a good one.
@@ -225,9 +240,11 @@ impl Timestamper {
     }
 }
 
-/// Records as the leaves of a tree, after the previous batch's root.
+/// Records as the leaves of a tree, after the previous batch's root and the log's checkpoint.
 struct Batch {
     previous_root: Option<Sha256>,
+    /// `None` while the log's tree is not known.
+    checkpoint: Option<Signed>,
     leaves: Vec<(u64, Sha256)>,
     root: Sha256,
     /// How many records were looked at, with those that have no leaf.
@@ -236,7 +253,11 @@ struct Batch {
 
 impl Batch {
     /// Blocks.
-    fn gather(log: &MessageLog, known: &Leaves) -> Result<Option<Self>, RoundError> {
+    fn gather(
+        log: &MessageLog,
+        known: &Leaves,
+        completeness: &Completeness,
+    ) -> Result<Option<Self>, RoundError> {
         let waiting = log.unstamped(BATCH_LEAVES_MAX);
         if waiting.is_empty() {
             return Ok(None);
@@ -256,8 +277,13 @@ impl Batch {
         }
         let previous_root = log.last_root();
         let digests: Vec<Sha256> = leaves.iter().map(|(_, digest)| *digest).collect();
-        match (leaves.is_empty(), batch_root(previous_root, &digests)) {
-            (false, Some(root)) => Ok(Some(Self { previous_root, leaves, root, waiting: looked_at })),
+        // After the records were gathered, so that it covers them.
+        let checkpoint = completeness.sign()?;
+        let stated = checkpoint.as_ref().map(|signed| sha256(&signed.note));
+        match (leaves.is_empty(), batch_root(previous_root.into_iter().chain(stated), &digests)) {
+            (false, Some(root)) => {
+                Ok(Some(Self { previous_root, checkpoint, leaves, root, waiting: looked_at }))
+            }
             _ => Err(RoundError::Unfit(first_problem.unwrap_or_default())),
         }
     }
@@ -281,6 +307,7 @@ impl Batch {
             previous_root: self.previous_root.map_or_else(Vec::new, |root| root.as_bytes().to_vec()),
             root: self.root.as_bytes().to_vec(),
             xroad_token,
+            checkpoint: self.checkpoint.map_or_else(Vec::new, |signed| signed.note.to_vec()),
         }
     }
 }

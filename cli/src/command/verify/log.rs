@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use kogge_certs::snapshot::VerifiedSnapshot;
+use kogge_evidence::log_checkpoints::LogCheckpoints;
 use kogge_evidence::report::{Check, Outcome};
 use kogge_evidence::verify::{LogRecord, Records, Verdict};
 use kogge_message_log::{Damage, Found, LogError, LogKey, Reader};
@@ -27,8 +28,8 @@ use crate::output;
 pub(crate) struct LogVerdict {
     /// Damage to the structure.
     damage: Vec<Damage>,
-    /// What is to be said of erasures.
-    erasures: Vec<Check>,
+    /// What is to be said of checkpoints and erasures.
+    further: Vec<Check>,
     /// Records that passed, failed, or could not be decided.
     counts: Counts,
     /// Records to show, in order: those that did not pass, or all of them.
@@ -91,6 +92,8 @@ pub(crate) fn verify_each(
     let (to_check, queue) = sync_channel(QUEUE_RECORDS);
     let (to_tell, told) = sync_channel(QUEUE_RECORDS);
     let queue = Mutex::new(queue);
+    let server = reader.server().unwrap_or_default().unwrap_or_default();
+    let mut checkpoints = LogCheckpoints::new(&server, None);
     let (audited, mut verdict) = thread::scope(|scope| {
         let (queue, reader) = (&queue, &reader);
         let check = || {
@@ -100,7 +103,7 @@ pub(crate) fn verify_each(
         let checking: Vec<_> = (0..workers()).map(|_| check()).collect();
         drop(to_tell);
         let telling = scope.spawn(move || gather(told, verbose, each));
-        let audited = audit(reader, to_check);
+        let audited = audit(reader, to_check, &mut checkpoints);
         // Whether a thread came to a bad end shows in the count of verdicts.
         checking.into_iter().for_each(|worker| drop(worker.join()));
         (audited, telling.join().unwrap_or_default())
@@ -108,17 +111,26 @@ pub(crate) fn verify_each(
     let (handed_over, damage) = audited?;
     ensure!(verdict.counts.total() == handed_over, "not every record was checked: this is an error in Kogge");
     verdict.damage = damage;
-    let server = reader.server().unwrap_or_default().unwrap_or_default();
-    verdict.erasures = erasure::check(&reader.erasures().unwrap_or_default(), &server, snapshot);
+    if verdict.damage.is_empty() {
+        verdict.further = held_against(checkpoints, &reader)?;
+    }
+    verdict.further.extend(erasure::check(&reader.erasures().unwrap_or_default(), &server, snapshot));
     verdict.records.sort_by_key(|record| record.sequence);
     Ok(verdict)
 }
 
 /// Reads the log from end to end and hands each record over; how many, and what is damaged.
-fn audit(reader: &Reader, to_check: SyncSender<Found>) -> anyhow::Result<(u64, Vec<Damage>)> {
+fn audit(
+    reader: &Reader,
+    to_check: SyncSender<Found>,
+    checkpoints: &mut LogCheckpoints,
+) -> anyhow::Result<(u64, Vec<Damage>)> {
     let mut handed_over = 0;
     let damage = reader.audit(&mut |found| {
         handed_over += 1;
+        if let Some(stamp) = &found.stamp {
+            checkpoints.note(stamp);
+        }
         // If all workers were gone, the count of verdicts would show it.
         drop(to_check.send(found));
     });
@@ -128,6 +140,16 @@ fn audit(reader: &Reader, to_check: SyncSender<Found>) -> anyhow::Result<(u64, V
         Err(LogError::Damaged(damage)) => Ok((handed_over, vec![damage])),
         Err(error) => bail!(error),
     }
+}
+
+/// The checkpoints in the stamps, against the entries: the log is read once more for that, if there are any.
+fn held_against(checkpoints: LogCheckpoints, reader: &Reader) -> anyhow::Result<Vec<Check>> {
+    if checkpoints.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut judging = checkpoints.judging();
+    reader.audit_chain(&mut |_, hash| judging.entry(&hash))?;
+    Ok(judging.checks())
 }
 
 fn check_records(
@@ -238,9 +260,9 @@ impl Counts {
 impl LogVerdict {
     /// Whether the structure is whole, there is a record, and every record passed.
     pub(crate) fn passed(&self) -> bool {
-        let erasures = self.erasures.iter().all(|check| check.outcome == Outcome::Passed);
+        let further = self.further.iter().all(|check| check.outcome == Outcome::Passed);
         self.damage.is_empty()
-            && erasures
+            && further
             && self.counts.total() > 0
             && self.counts.passed == self.counts.total()
     }
@@ -250,7 +272,7 @@ impl LogVerdict {
             "PASSED"
         } else if self.damage.is_empty()
             && self.counts.failed == 0
-            && self.erasures.iter().all(|check| check.outcome != Outcome::Failed)
+            && self.further.iter().all(|check| check.outcome != Outcome::Failed)
         {
             "NOT DECIDED"
         } else {
@@ -321,14 +343,14 @@ fn structure(verdict: &LogVerdict) -> Vec<Check> {
         let reason =
             "every frame, checksum, sequence number, link of the chain and body file is as it was written";
         let whole = Check { name: "log.structure", outcome: Outcome::Passed, reason: reason.to_owned() };
-        return [whole].into_iter().chain(verdict.erasures.iter().cloned()).collect();
+        return [whole].into_iter().chain(verdict.further.iter().cloned()).collect();
     }
     let failed = |damage: &Damage| Check {
         name: damage.check,
         outcome: Outcome::Failed,
         reason: format!("{}, byte {}: {}", damage.file, damage.offset, damage.reason),
     };
-    verdict.damage.iter().map(failed).chain(verdict.erasures.iter().cloned()).collect()
+    verdict.damage.iter().map(failed).chain(verdict.further.iter().cloned()).collect()
 }
 
 /// One per core: the work is signatures.
