@@ -168,3 +168,30 @@ pub(crate) fn without(parts: &Entries, at: usize) -> Entries {
     left.remove(at);
     left
 }
+
+/// What the container is decides how it is read; the trust decides only whom it is believed.
+#[test]
+fn each_form_is_read_under_either_trust() {
+    for body in [None, Some(&b"{\"code\":1}"[..])] {
+        let exported = Exported::in_batch(World::new(), body, 3, 1);
+        let snapshot = exported.snapshot();
+        let conf = GlobalConf::read("TEST", [shared_params(&snapshot, &[])]).unwrap();
+        let xroad = verify::container(Cursor::new(exported.xroad_container()), &snapshot);
+        assert!(xroad.report.passed(), "{}", xroad.report);
+        assert_eq!(xroad.report.outcome("registry.time"), Some(Outcome::Passed));
+        assert_eq!(xroad.report.outcome("container.layout"), None);
+        let own = exported.container();
+        let verdict = verify::container(Cursor::new(&own), &conf);
+        assert!(verdict.report.passed(), "{}", verdict.report);
+        assert_eq!(verdict.statement.signer, xroad.statement.signer);
+        // A date in a header of the ZIP file, which only the layout covers.
+        let mut dated = own;
+        dated[10] ^= 1;
+        let report = verify::container(Cursor::new(&dated), &conf).report;
+        assert_eq!(
+            report.failed().map(|check| check.name).collect::<Vec<_>>(),
+            ["container.layout"],
+            "{report}"
+        );
+    }
+}

@@ -8,6 +8,8 @@ mod batch;
 #[cfg(test)]
 mod deviations;
 #[cfg(test)]
+mod eidas;
+#[cfg(test)]
 mod exported;
 #[cfg(test)]
 mod judges;

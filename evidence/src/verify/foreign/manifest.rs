@@ -51,9 +51,7 @@ fn check_manifest(xml: &[u8], archive: &Archive, form: Form) -> Result<(), Strin
         let expected: Option<&[&str]> = match (path, form) {
             ("/", Form::Message | Form::Extended) => Some(&[MEDIA_TYPE]),
             ("/", Form::Simple) => Some(&[MEDIA_TYPE_SIMPLE]),
-            (_, Form::Message) => {
-                Some(&["text/xml", "application/octet-stream", "text/plain; charset=utf-8"])
-            }
+            (_, Form::Message) => Some(&MEDIA_TYPES),
             (_, Form::Extended | Form::Simple) => None,
         };
         if expected.is_some_and(|expected| !expected.contains(&media_type)) {
@@ -155,6 +153,9 @@ fn check_asic_manifest(xml: &[u8], archive: &Archive) -> Result<(), String> {
 
 /// Eight nodes to each of as many entries as a container can have.
 const NODES_MAX: u32 = 2_100;
+/// X-Road's for all files and for attachments; this project's for messages and results of hash chains.
+const MEDIA_TYPES: [&str; 4] =
+    ["text/xml", "application/octet-stream", "text/plain", "application/hash-chain-result"];
 const OPEN_DOCUMENT: &str = "urn:oasis:names:tc:opendocument:xmlns:manifest:1.0";
 /// X-Road leaves out a digit of the namespace.
 const ASIC: [&str; 2] = ["http://uri.etsi.org/2918/v1.2.1#", "http://uri.etsi.org/02918/v1.2.1#"];
