@@ -19,6 +19,9 @@ pub enum C14nError {
     /// Nested deeper than [`DEPTH_MAX`].
     #[error("the elements are nested more than {DEPTH_MAX} deep")]
     TooDeep,
+    /// A prefix stands for no namespace, which roxmltree lets pass (Namespaces in XML 1.0 section 2.2 does not).
+    #[error("the prefix {0:?} is declared without a namespace")]
+    EmptyNamespace(String),
     /// The source text at the element's place is not what the parser made of it.
     #[error("a name in the source text is not the one that was parsed")]
     Source,
@@ -131,6 +134,9 @@ fn write_element(
         Form::Exclusive => visibly_used(element)?,
         Form::Inclusive | Form::Inclusive11 => in_scope(element),
     };
+    if let Some((prefix, _)) = in_scope.iter().find(|(prefix, uri)| uri.is_empty() && !prefix.is_empty()) {
+        return Err(C14nError::EmptyNamespace(prefix.clone()));
+    }
     for (prefix, uri) in new_declarations(in_scope, ancestors) {
         match prefix.as_str() {
             "" => out.push_str(" xmlns=\""),

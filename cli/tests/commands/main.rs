@@ -11,6 +11,8 @@ mod instance;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod log_deviations;
+#[cfg(test)]
 mod registry;
 #[cfg(test)]
 mod token;

@@ -108,6 +108,9 @@ fn a_log_without_records_is_not_good() {
         std::fs::remove_file(segment.unwrap().path()).unwrap();
     }
     let said = expect(&verify(&world, &["log"]), 1);
+    assert!(said.contains("was acknowledged, and is not in the log"), "{said}");
+    std::fs::remove_file(world.path("log/acknowledged")).unwrap();
+    let said = expect(&verify(&world, &["log"]), 1);
     assert!(said.contains("log: NOT DECIDED, 0 records") && said.contains("UNSURE  log.structure"), "{said}");
     assert_eq!(json(&verify(&world, &["log", "--json"]), 1)["passed"], false);
 }

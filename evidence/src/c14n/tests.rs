@@ -12,6 +12,17 @@ fn canonical(xml: &str) -> String {
     String::from_utf8(exclusive(document.root_element()).unwrap()).unwrap()
 }
 
+/// Found by the fuzzer: the parser lets it pass, and what would be written were no XML with namespaces.
+#[test]
+fn a_prefix_without_a_namespace_has_no_canonical_form() {
+    for xml in ["<x:a xmlns:x=''/>", "<a xmlns:x=''><x:b/></a>", "<a xmlns:x=''><b x:c=''/></a>"] {
+        let document = Document::parse(xml).unwrap();
+        let expected = Err(C14nError::EmptyNamespace("x".to_owned()));
+        assert_eq!(exclusive(document.root_element()), expected, "{xml}");
+        assert_eq!(inclusive(document.root_element()), expected, "{xml}");
+    }
+}
+
 #[test]
 fn the_rules_one_by_one() {
     for (xml, expected) in [

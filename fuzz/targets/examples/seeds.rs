@@ -1,4 +1,5 @@
-//! Makes the world and the first corpus out of what a demo has left: `cargo run -p kogge-fuzz-targets --example seeds -- DEMO_DIR`.
+//! Makes the world and the first corpus out of what a demo has left: `cargo run -p kogge-fuzz-targets --example seeds -- DEMO_DIR`. The bundle's seed is written by
+//! `kogge log bundle --dir DEMO_DIR/consumer/log --snapshot DEMO_DIR/evidence/snapshot --out fuzz/corpus/bundle/seed-demo`.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use kogge_evidence::evidence_record::EvidenceRecord;
 use kogge_fuzz_targets::world::{XROAD_CONTAINER, entries};
-use kogge_message_log::Reader;
+use kogge_message_log::{Found, Reader};
 use prost::Message;
 
 fn main() {
@@ -62,18 +63,7 @@ fn main() {
     }
     seed("xroad_container", "batch", XROAD_CONTAINER);
 
-    let reader = Reader::open(&demo.join("consumer/log")).unwrap();
-    let mut found = Vec::new();
-    reader.audit(&mut |record| found.push(record)).unwrap();
-    for record in found.iter().filter(|record| record.record.encoded_len() < 10_000) {
-        let stamp = record.stamp.as_ref().map(|stamp| stamp.encode_to_vec()).unwrap_or_default();
-        let pieces = [record.record.encode_to_vec(), record.material.encode_to_vec(), stamp];
-        let framed: Vec<u8> = pieces
-            .iter()
-            .flat_map(|piece| [&u16::try_from(piece.len()).unwrap().to_be_bytes()[..], piece].concat())
-            .collect();
-        seed("record", &record.sequence.to_string(), &framed);
-    }
+    let found = records(&seed, &demo);
     // Of the response that the world's container is about.
     let signer = found.iter().find(|record| record.record.message_id == "demo-post-json").unwrap();
     let [certificate, ocsp] = der_items(&signer.material.items);
@@ -88,6 +78,23 @@ fn main() {
     seed("segment", "demo", &segment[..used]);
     seed("segment_entries", "demo", &segment[..used]);
     texts(&seed);
+}
+
+/// Every small record of the consumer's log, each with its material and stamp.
+fn records(seed: &impl Fn(&str, &str, &[u8]), demo: &Path) -> Vec<Found> {
+    let reader = Reader::open(&demo.join("consumer/log")).unwrap();
+    let mut found = Vec::new();
+    reader.audit(&mut |record| found.push(record)).unwrap();
+    for record in found.iter().filter(|record| record.record.encoded_len() < 10_000) {
+        let stamp = record.stamp.as_ref().map(|stamp| stamp.encode_to_vec()).unwrap_or_default();
+        let pieces = [record.record.encode_to_vec(), record.material.encode_to_vec(), stamp];
+        let framed: Vec<u8> = pieces
+            .iter()
+            .flat_map(|piece| [&u16::try_from(piece.len()).unwrap().to_be_bytes()[..], piece].concat())
+            .collect();
+        seed("record", &record.sequence.to_string(), &framed);
+    }
+    found
 }
 
 fn texts(seed: &impl Fn(&str, &str, &[u8])) {

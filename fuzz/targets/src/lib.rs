@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::panic, reason = "a target says by a panic that a property does not hold")]
 
+mod bundles;
 mod containers;
 mod logs;
 mod registry;
@@ -42,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     target("segment", logs::segment),
     target("segment_entries", logs::segment_entries),
     target("record", logs::record),
+    target("bundle", bundles::bundle),
     target("message", texts::message),
     target("identifier", texts::identifier),
     target("frame", texts::frame),

@@ -82,7 +82,7 @@ fn log_of(segment: &[u8]) -> io::Result<TempDir> {
     std::fs::create_dir(dir.path().join("segments"))?;
     std::fs::write(dir.path().join("segments/0000000001.log"), segment)?;
     // A torn end of the newest segment is read again and again for a while, since a server may be writing it: seldom, or nothing else is tried.
-    if segment.len() % NEWEST_ONE_IN != 0 {
+    if !segment.len().is_multiple_of(NEWEST_ONE_IN) {
         std::fs::write(dir.path().join("segments/0000000002.log"), b"")?;
     }
     Ok(dir)

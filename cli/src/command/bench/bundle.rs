@@ -22,6 +22,9 @@ use crate::output;
 
 /// Arguments of `kogge bench bundle`.
 #[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  kogge bench bundle                             a log of 100,000 exchanges, its bundle, the verdict: some minutes
+  kogge bench bundle --exchanges 1000 --dir b    quickly, and keep the files in b")]
 pub(super) struct Args {
     /// Exchanges in the log, of a request and a response each
     #[arg(long, value_name = "N", default_value_t = 100_000)]

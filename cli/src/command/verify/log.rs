@@ -108,8 +108,10 @@ pub(crate) fn verify_each(
         checking.into_iter().for_each(|worker| drop(worker.join()));
         (audited, telling.join().unwrap_or_default())
     });
-    let (handed_over, damage) = audited?;
+    let (handed_over, mut damage) = audited?;
     ensure!(verdict.counts.total() == handed_over, "not every record was checked: this is an error in Kogge");
+    // After the audit: what was acknowledged meanwhile is in the segments by now.
+    damage.extend(end_of(&reader)?);
     verdict.damage = damage;
     if verdict.damage.is_empty() {
         verdict.further = held_against(checkpoints, &reader)?;
@@ -117,6 +119,15 @@ pub(crate) fn verify_each(
     verdict.further.extend(erasure::check(&reader.erasures().unwrap_or_default(), &server, snapshot));
     verdict.records.sort_by_key(|record| record.sequence);
     Ok(verdict)
+}
+
+/// Whether the end is that which the log's own note says was acknowledged.
+fn end_of(reader: &Reader) -> anyhow::Result<Option<Damage>> {
+    match reader.audit_end() {
+        Ok(damage) => Ok(damage),
+        Err(LogError::Damaged(damage)) => Ok(Some(damage)),
+        Err(error) => bail!(error),
+    }
 }
 
 /// Reads the log from end to end and hands each record over; how many, and what is damaged.
