@@ -11,6 +11,7 @@ mod digest;
 mod failure;
 mod output;
 mod progress;
+mod renewals;
 
 use std::io::{self, BufWriter, Write};
 use std::panic::PanicHookInfo;

@@ -21,6 +21,7 @@ use kogge_proto::wire::log::{MessageRecord, StampRecord, body::Place};
 
 use crate::evidence_record::{EvidenceRecord, EvidenceRecordError};
 use crate::material::{Material, MaterialError};
+use crate::renewal::{RenewalError, Renewals};
 use crate::signature::{Parts, SignatureError};
 use crate::stored_zip::Writer;
 use crate::timestamp_chain::TimestampChainError;
@@ -87,6 +88,9 @@ pub enum ContainerError {
     /// The batch has no timestamp of this record in X-Road's form.
     #[error(transparent)]
     TimestampChain(#[from] TimestampChainError),
+    /// The timestamp's renewals cannot be put in.
+    #[error(transparent)]
+    Renewal(#[from] RenewalError),
     /// The evidence record is about another signature.
     #[error("the timestamp is not about this signature: the record or its timestamp batch is damaged")]
     OtherSignature,
@@ -166,6 +170,26 @@ pub fn write_record(
         None => None,
     };
     write_record_with(out, record, &material, evidence_record.as_ref(), body)
+}
+
+/// As [`write_record`], with the newer tokens by which the stamp's was renewed.
+///
+/// # Errors
+/// See [`ContainerError`].
+pub fn write_renewed_record(
+    out: impl Write + Seek,
+    (sequence, record): (u64, &MessageRecord),
+    material: &wire::Material,
+    stamp: &StampRecord,
+    renewals: &Renewals,
+    body: Option<&mut dyn Read>,
+) -> Result<(), ContainerError> {
+    let signature = record.signature.as_ref().ok_or(ContainerError::Record("it has no signature"))?;
+    let material = Material::new(material)?;
+    let leaf = xades::leaf(signature, &parts_of(record)?, &material)?;
+    let mut evidence_record = stamped(stamp, sequence, leaf)?;
+    evidence_record.renewals = renewals.of(&stamp.token)?;
+    write_record_with(out, record, &material, Some(&evidence_record), body)
 }
 
 /// As [`write_record`], of a record whose timestamp is an evidence record already.

@@ -1,6 +1,8 @@
-//! Evidence records (RFC 4998 section 3): one leaf's way to the root of its batch, and the token over that root.
+//! Evidence records (RFC 4998 section 3): one leaf's way to the root of its batch, and the token over that root; then, for each time that it was renewed, that
+//! token's way to the root of the renewal, and the token over it.
 //!
-//! One form is written and read: version 1, SHA-256, one chain with one archive timestamp, no encryption and no attributes.
+//! One form is written and read: version 1, SHA-256, one chain of archive timestamps, no encryption and no attributes. There is no hash tree renewal
+//! (section 5.3), which would begin a second chain.
 //! The digest algorithm of the hash tree is that of the token's imprint, so the archive timestamp does not repeat it.
 //!
 //! The record covers `META-INF/signatures.xml` and, through the digests in it, the parts of the message.
@@ -12,9 +14,18 @@ use kogge_proto::limits::{BATCH_LEAVES_MAX, TRUST_RESPONSE_BYTES_MAX};
 use kogge_proto::wire::log::StampRecord;
 use spki::AlgorithmIdentifierOwned;
 
-/// An evidence record, read strictly: one archive timestamp chain with one archive timestamp, SHA-256.
+/// An evidence record, read strictly: one archive timestamp chain, SHA-256.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EvidenceRecord {
+    /// About the leaf.
+    pub first: ArchiveTimestamp,
+    /// Each about the token of the one before it (RFC 4998 section 5.2), oldest first; at most [`RENEWALS_MAX`].
+    pub renewals: Vec<ArchiveTimestamp>,
+}
+
+/// A way through a hash tree, and the token over its root (RFC 4998 section 4.1).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ArchiveTimestamp {
     /// The reduced hash tree; empty if the leaf itself was stamped.
     pub groups: Vec<Vec<Sha256>>,
     /// DER TimeStampToken.
@@ -39,10 +50,8 @@ impl EvidenceRecord {
     /// As DER.
     #[must_use]
     pub fn to_der(&self) -> Vec<u8> {
-        let groups: Vec<u8> = self.groups.iter().flat_map(|group| encode_group(group)).collect();
-        let tree = if groups.is_empty() { Vec::new() } else { tlv(REDUCED_HASH_TREE, &groups) };
-        let archive_timestamp = tlv(SEQUENCE, &[tree, self.token.clone()].concat());
-        let chain = tlv(SEQUENCE, &archive_timestamp);
+        let chain: Vec<u8> = self.chain().flat_map(ArchiveTimestamp::to_der).collect();
+        let chain = tlv(SEQUENCE, &chain);
         tlv(SEQUENCE, &[VERSION_1, DIGEST_ALGORITHMS, &tlv(SEQUENCE, &chain)].concat())
     }
 
@@ -56,8 +65,9 @@ impl EvidenceRecord {
         }
         let asn1 = Asn1EvidenceRecord::from_der(der)
             .map_err(|error| EvidenceRecordError::Malformed(error.to_string()))?;
-        let archive_timestamp = asn1.only_archive_timestamp()?;
-        let record = Self { groups: archive_timestamp.groups()?, token: archive_timestamp.token()? };
+        let (first, renewals) = asn1.only_chain()?;
+        let renewals = renewals.iter().map(Asn1ArchiveTimestamp::read).collect::<Result<_, _>>()?;
+        let record = Self { first: first.read()?, renewals };
         // The fields that were not looked at (version, algorithms, absent options) are compared here, all at once.
         if record.to_der() != der {
             return Err(malformed("it differs from its own encoding"));
@@ -85,13 +95,31 @@ impl EvidenceRecord {
         if crate::tree::fold(*leaf, &groups).is_none_or(|root| root.as_bytes() != stamp.root.as_slice()) {
             return Err(EvidenceRecordError::Root);
         }
-        Ok(Self { groups, token: stamp.token.clone() })
+        Ok(Self { first: ArchiveTimestamp { groups, token: stamp.token.clone() }, renewals: Vec::new() })
     }
 
     /// The root that follows from `leaf`: what the token must be about. `None` if the record is not about this leaf.
     #[must_use]
     pub fn root_of(&self, leaf: Sha256) -> Option<Sha256> {
+        self.first.root_of(leaf)
+    }
+
+    fn chain(&self) -> impl Iterator<Item = &ArchiveTimestamp> {
+        std::iter::once(&self.first).chain(&self.renewals)
+    }
+}
+
+impl ArchiveTimestamp {
+    /// The root that follows from `leaf`: what the token must be about. `None` if the way does not begin at this leaf.
+    #[must_use]
+    pub fn root_of(&self, leaf: Sha256) -> Option<Sha256> {
         crate::tree::fold(leaf, &self.groups)
+    }
+
+    fn to_der(&self) -> Vec<u8> {
+        let groups: Vec<u8> = self.groups.iter().flat_map(|group| encode_group(group)).collect();
+        let tree = if groups.is_empty() { Vec::new() } else { tlv(REDUCED_HASH_TREE, &groups) };
+        tlv(SEQUENCE, &[tree, self.token.clone()].concat())
     }
 }
 
@@ -141,18 +169,26 @@ struct Asn1ContentInfo {
 }
 
 impl Asn1EvidenceRecord {
-    fn only_archive_timestamp(&self) -> Result<&Asn1ArchiveTimestamp, EvidenceRecordError> {
-        match self.archive_timestamp_sequence.as_slice() {
-            [chain] => match chain.as_slice() {
-                [archive_timestamp] => Ok(archive_timestamp),
-                _ => Err(malformed("there is not exactly one archive timestamp")),
-            },
-            _ => Err(malformed("there is not exactly one archive timestamp chain")),
+    /// Its first archive timestamp, and the others.
+    fn only_chain(&self) -> Result<(&Asn1ArchiveTimestamp, &[Asn1ArchiveTimestamp]), EvidenceRecordError> {
+        let [chain] = self.archive_timestamp_sequence.as_slice() else {
+            return Err(malformed("there is not exactly one archive timestamp chain"));
+        };
+        match chain.split_first() {
+            Some(_) if chain.len() > 1 + RENEWALS_MAX => {
+                Err(malformed("there are too many archive timestamps"))
+            }
+            Some(split) => Ok(split),
+            None => Err(malformed("there is no archive timestamp")),
         }
     }
 }
 
 impl Asn1ArchiveTimestamp {
+    fn read(&self) -> Result<ArchiveTimestamp, EvidenceRecordError> {
+        Ok(ArchiveTimestamp { groups: self.groups()?, token: self.token()? })
+    }
+
     fn groups(&self) -> Result<Vec<Vec<Sha256>>, EvidenceRecordError> {
         let groups = self.reduced_hash_tree.as_deref().unwrap_or_default();
         if groups.len() > GROUPS_MAX {
@@ -230,8 +266,11 @@ const GROUPS_MAX: usize = 20;
 /// A binary tree has two members in the first group and one in each later group.
 const GROUP_MEMBERS_MAX: usize = 2;
 
-/// A token and the digests of a tree of [`GROUPS_MAX`] levels, with room for their framing.
-const EVIDENCE_RECORD_BYTES_MAX: usize = TRUST_RESPONSE_BYTES_MAX + 4096;
+/// A TSA's certificate lasts for a year or more: renewals of a person's lifetime, if each is as late as it can be.
+pub const RENEWALS_MAX: usize = 63;
+
+/// Tokens and the digests of trees of [`GROUPS_MAX`] levels, with room for their framing.
+pub(crate) const EVIDENCE_RECORD_BYTES_MAX: usize = (1 + RENEWALS_MAX) * (TRUST_RESPONSE_BYTES_MAX + 4096);
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,8 @@
 //! - one RFC 3161 **token** over the tree's root, packed with the leaf's way to the root as an [`evidence_record`]; if wanted, another one in
 //!   X-Road's form, over the same leaves ([`timestamp_chain`]).
 //!
+//! Before a token ages out, a [`renewal`] stamps it again, together with others.
+//!
 //! [`container`] packs all that with the message into an ASiC-E file that others can read, written as a [`stored_zip`]
 //! whose every byte follows from its contents; [`verify`] checks such a file, or a record of the message log, against a
 //! registry snapshot and names every check.
@@ -30,6 +32,7 @@ pub mod globalconf;
 mod hash_chain;
 pub mod log_checkpoints;
 pub mod material;
+pub mod renewal;
 pub mod report;
 pub mod signature;
 pub mod stored_zip;

@@ -10,6 +10,7 @@ mod hash_chain;
 mod known;
 mod layout;
 mod log_record;
+mod renewal;
 mod stamp;
 mod trust;
 pub(crate) mod walk;
@@ -32,6 +33,7 @@ use hash_chain::ChainFiles;
 use known::Known;
 use stamp::{KnownToken, Stamp};
 
+pub use renewal::RenewalAudit;
 pub use stamp::Batch;
 pub use trust::Trust;
 

@@ -78,6 +78,7 @@ mod report;
 mod server;
 pub mod services;
 pub mod signing;
+pub mod timestamping;
 mod trust;
 
 pub use config::{Config, ConfigError};

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use kogge_evidence::container::{self, Body, Contents};
-use kogge_evidence::evidence_record::EvidenceRecord;
+use kogge_evidence::evidence_record::{ArchiveTimestamp, EvidenceRecord};
 use kogge_evidence::material::Material;
 use kogge_evidence::signature::{Parts, Signed, sign};
 use kogge_evidence::verify;
@@ -55,7 +55,10 @@ impl Stamped {
             sign(&parts, &world.credential(Algorithm::P256), NOW).unwrap();
         let material = Material::new(&material).unwrap();
         let leaf = xades::leaf(&signature, &parts, &material).unwrap();
-        let record = EvidenceRecord { groups: vec![], token: world.token(leaf) };
+        let record = EvidenceRecord {
+            first: ArchiveTimestamp { groups: vec![], token: world.token(leaf) },
+            renewals: vec![],
+        };
         Self { exchange, parts, signature, material, record }
     }
 

@@ -6,6 +6,7 @@ mod describe;
 mod erase;
 mod export;
 pub(crate) mod key;
+mod renew;
 mod unpack;
 
 use std::io::{self, IsTerminal, Write};
@@ -52,6 +53,16 @@ The auditor runs: kogge verify november.bundle --anchor anchor.toml")]
     /// Write the ASiC-E containers of all records of a bundle
     #[command(after_help = "Example:\n  kogge log unpack november.bundle --out november")]
     Unpack(unpack::UnpackArgs),
+    /// Get newer timestamps over old ones, before those age out
+    #[command(after_help = "Examples:
+  kogge log renew --config security-server.toml
+  kogge log renew --dir archived/log --anchor anchor.toml --snapshot snapshot --before 2028-01-01
+
+To be run every month or so, also for copies of logs. One new token is over all timestamps that are due (RFC 4998 section 5.2); it is kept in LOG_DIR/renewals, from where
+`kogge log export` puts it into containers. The server may be running: the log itself is not written.
+
+Without --before or --all, timestamps are due whose authority's certificate ends within 180 days. Exit code 1 if one is due and cannot be renewed.")]
+    Renew(renew::RenewArgs),
     /// List who asked for the data of a person, when and for what purpose
     #[command(after_help = "Examples:
   kogge log accesses --config security-server.toml --subject DE/19800101-1234 --from 2026-01-01
@@ -141,6 +152,7 @@ pub(crate) fn run(command: Command, out: &mut dyn Write) -> Result<ExitCode, Fai
         Command::Export(args) => export::run(&args, out),
         Command::Bundle(args) => bundle::run(&args, out),
         Command::Unpack(args) => unpack::run(&args, out),
+        Command::Renew(args) => renew::run(&args, out),
         Command::Accesses(args) => accesses::run(&args, out),
         Command::Erase(args) => erase::run(args, out),
         Command::Reindex(args) => reindex(&args, out),

@@ -15,6 +15,8 @@ mod log_deviations;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]
+mod renew;
+#[cfg(test)]
 mod token;
 #[cfg(test)]
 mod trust;

@@ -59,6 +59,7 @@ fn every_command_has_help_with_an_example() {
         "log export",
         "log accesses",
         "log erase",
+        "log renew",
         "log reindex",
         "verify",
         "audit reconcile",

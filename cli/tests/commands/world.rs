@@ -1,6 +1,8 @@
 //! A security server's log with one real exchange in it, and the registry snapshot and anchor that belong to it.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{Arc, mpsc};
@@ -53,6 +55,8 @@ pub(crate) struct World {
     log: Option<MessageLog>,
     /// Whether batches are stamped in X-Road's form as well.
     xroad: bool,
+    /// Authorities that are approved beside the one that stamps.
+    newer_tsas: Vec<ApprovedTsa>,
 }
 
 impl World {
@@ -72,7 +76,7 @@ impl World {
             clock: now,
         };
         let (log, _) = MessageLog::open(&dir.path().join("log"), options).unwrap();
-        let world = Self { dir, ca, tsa, log: Some(log), xroad: true };
+        let world = Self { dir, ca, tsa, log: Some(log), xroad: true, newer_tsas: vec![] };
         world.publish();
         world
     }
@@ -168,6 +172,28 @@ impl World {
         let (tell, told) = mpsc::channel();
         log.append_stamp(stamp, Box::new(move |outcome| tell.send(outcome).unwrap()));
         told.recv().unwrap().unwrap();
+    }
+
+    /// Approves another authority, whose certificate is valid for so long, and which answers for as long as the test runs; its address.
+    pub(crate) fn approve_tsa(&mut self, validity: Duration) -> String {
+        let key = ephemeral(NewKeyKind::EcdsaP256).unwrap();
+        let Identity { certificate: ca, key: ca_key } = &self.ca;
+        let name = format!("Newer TSA {}", self.newer_tsas.len());
+        let not_after = now().plus(validity).floor_seconds();
+        let terms = IssueTerms { not_after, ..terms(7 + self.newer_tsas.len() as u8) };
+        let usage = Profile::Timestamping;
+        let certificate =
+            profile::issue(ca, &**ca_key, key.public_key(), usage, &service(&name), &terms).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/tsa", listener.local_addr().unwrap());
+        let tsa = Identity { certificate: certificate.clone(), key };
+        std::thread::spawn(move || {
+            listener.incoming().for_each(|stream| answer_query(&tsa, stream.unwrap()));
+        });
+        let policies = vec![TSA_POLICY.to_owned()];
+        self.newer_tsas.push(ApprovedTsa { name, url: url.clone(), certificate, policies });
+        self.publish();
+        url
     }
 
     fn token(&self, root: Sha256) -> Vec<u8> {
@@ -336,18 +362,40 @@ impl World {
                 ocsp_urls: vec!["http://ca.example/ocsp".to_owned()],
                 ocsp_responders: vec![],
             }],
-            tsas: vec![ApprovedTsa {
+            tsas: [ApprovedTsa {
                 name: "Test TSA".to_owned(),
                 url: "http://tsa.example/tsa".to_owned(),
                 certificate: self.tsa.certificate.clone(),
                 policies: vec![TSA_POLICY.to_owned()],
-            }],
+            }]
+            .into_iter()
+            .chain(self.newer_tsas.iter().cloned())
+            .collect(),
             services: vec![registry::Service {
                 id: ServiceId::parse(SERVICE).unwrap(),
                 title: String::new(),
             }],
         }
     }
+}
+
+/// One timestamp query over HTTP.
+fn answer_query(tsa: &Identity, mut stream: TcpStream) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).unwrap();
+    let mut query = vec![0; length.trim().parse().unwrap()];
+    stream.read_exact(&mut query).unwrap();
+    let Identity { certificate, key } = tsa;
+    let issue = Issue { certificate, key: &**key, policy: TSA_POLICY, serial: [6; 16], now: now() };
+    let answer = timestamp::respond(&timestamp::parse_request(&query).unwrap(), &issue).unwrap();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", answer.len());
+    stream.write_all(&[head.as_bytes(), &answer].concat()).unwrap();
 }
 
 fn issue(ca: &Identity, profile: Profile, subject: &Subject, serial: u8) -> Identity {

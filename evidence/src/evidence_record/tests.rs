@@ -38,7 +38,7 @@ fn refusal(der: &[u8]) -> String {
 }
 
 fn record(groups: Vec<Vec<Sha256>>) -> EvidenceRecord {
-    EvidenceRecord { groups, token: token() }
+    EvidenceRecord { first: ArchiveTimestamp { groups, token: token() }, renewals: vec![] }
 }
 
 #[test]
@@ -65,6 +65,18 @@ fn a_single_leaf_has_no_tree() {
     let der = alone.to_der();
     assert!(!der.contains(&REDUCED_HASH_TREE));
     assert_eq!(EvidenceRecord::from_der(&der), Ok(alone));
+}
+
+#[test]
+fn renewals_stand_behind_the_first_archive_timestamp() {
+    let mut renewed = record(vec![vec![Sha256([1; 32]), Sha256([2; 32])]]);
+    renewed.renewals = vec![renewed.first.clone(), ArchiveTimestamp { groups: vec![], token: token() }];
+    let der = renewed.to_der();
+    let once = renewed.first.to_der();
+    let chain = tlv(SEQUENCE, &[once.clone(), once, tlv(SEQUENCE, &token())].concat());
+    let expected = tlv(SEQUENCE, &[VERSION_1, DIGEST_ALGORITHMS, &tlv(SEQUENCE, &chain)].concat());
+    assert_eq!(hex::encode(&der), hex::encode(expected));
+    assert_eq!(EvidenceRecord::from_der(&der), Ok(renewed));
 }
 
 #[test]
@@ -141,26 +153,25 @@ fn other_forms_are_refused() {
         assert_eq!(refusal(&record(groups).to_der()), reason);
     }
     let mut other = record(vec![]);
-    other.token = tlv(SEQUENCE, &[vec![0x06, 0x03, 0x2A, 0x03, 0x04], tlv(0xA0, &[0x05, 0x00])].concat());
+    other.first.token =
+        tlv(SEQUENCE, &[vec![0x06, 0x03, 0x2A, 0x03, 0x04], tlv(0xA0, &[0x05, 0x00])].concat());
     assert_eq!(refusal(&other.to_der()), "the timestamp is not SignedData");
     assert_eq!(refusal(&vec![0x30; EVIDENCE_RECORD_BYTES_MAX + 1]), "it is too large");
 
     let of_parts = |parts: &[&[u8]]| refusal(&tlv(SEQUENCE, &parts.concat()));
     let archive_timestamp = tlv(SEQUENCE, &token());
-    let twice = [archive_timestamp.clone(), archive_timestamp.clone()].concat();
     let chain = tlv(SEQUENCE, &archive_timestamp);
     let sequence = tlv(SEQUENCE, &chain);
     let two_chains = tlv(SEQUENCE, &[chain.clone(), chain].concat());
-    let two_timestamps = tlv(SEQUENCE, &tlv(SEQUENCE, &twice));
+    let nothing = tlv(SEQUENCE, &tlv(SEQUENCE, &[]));
+    let too_many = tlv(SEQUENCE, &tlv(SEQUENCE, &archive_timestamp.repeat(2 + RENEWALS_MAX)));
     let differs = "it differs from its own encoding";
     assert_eq!(
         of_parts(&[VERSION_1, DIGEST_ALGORITHMS, &two_chains]),
         "there is not exactly one archive timestamp chain"
     );
-    assert_eq!(
-        of_parts(&[VERSION_1, DIGEST_ALGORITHMS, &two_timestamps]),
-        "there is not exactly one archive timestamp"
-    );
+    assert_eq!(of_parts(&[VERSION_1, DIGEST_ALGORITHMS, &nothing]), "there is no archive timestamp");
+    assert_eq!(of_parts(&[VERSION_1, DIGEST_ALGORITHMS, &too_many]), "there are too many archive timestamps");
     assert_eq!(of_parts(&[&[0x02, 0x01, 0x02], DIGEST_ALGORITHMS, &sequence]), differs);
     assert_eq!(of_parts(&[VERSION_1, &[0x30, 0x00], &sequence]), differs);
     let empty_tree =
@@ -192,7 +203,7 @@ proptest! {
         der[bit / 8] ^= 1 << (bit % 8);
         if let Ok(read) = EvidenceRecord::from_der(&der) {
             let root = read.root_of(leaf);
-            prop_assert!(read.token != original.token || root.is_none_or(|root| root.as_bytes() != stamp.root));
+            prop_assert!(read.first.token != original.first.token || root.is_none_or(|root| root.as_bytes() != stamp.root));
         }
     }
 

@@ -7,7 +7,7 @@ pub fn clause(name: &str) -> Option<&'static str> {
 }
 
 /// All checks with their clauses, in the order of reports. "Kogge evidence" is `docs/evidence.md`, "Kogge bundle" `docs/bundle.md`: rules of this project alone.
-pub const CLAUSES: [(&str, &str); 45] = [
+pub const CLAUSES: [(&str, &str); 47] = [
     ("container.zip", "PKWARE APPNOTE 4.3.16"),
     ("container.entries", "EN 319 162-1 clauses 4.3 and 4.4"),
     ("container.mimetype", "EN 319 162-1 annex A.1"),
@@ -30,6 +30,7 @@ pub const CLAUSES: [(&str, &str); 45] = [
     ("timestamp.tree", "RFC 4998 section 4.3"),
     ("timestamp.token", "RFC 3161 section 2.4.2, RFC 5652, RFC 5816"),
     ("timestamp.time", "RFC 3161 section 2.4.2"),
+    ("timestamp.renewal", "RFC 4998 sections 5.2 and 5.3"),
     ("registry.instance", "Kogge evidence section 3"),
     ("registry.time", "Kogge evidence section 3"),
     ("record.fields", "Kogge evidence section 5"),
@@ -47,6 +48,7 @@ pub const CLAUSES: [(&str, &str); 45] = [
     ("log.body", "Kogge evidence section 5"),
     ("log.erasure", "Kogge evidence section 5"),
     ("log.stamp", "Kogge evidence section 5"),
+    ("log.renewal", "RFC 4998 sections 5.2 and 5.3"),
     ("log.checkpoint", "C2SP tlog-checkpoint"),
     ("bundle.snapshot", "Kogge bundle section 3"),
     ("bundle.structure", "Kogge bundle section 2"),

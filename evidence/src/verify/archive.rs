@@ -4,7 +4,7 @@
 use std::io::{Read, Seek, SeekFrom};
 
 use kogge_proto::digest::{Sha512, Sha512Hasher};
-use kogge_proto::limits::{BODY_BYTES_MAX, MESSAGE_BYTES_MAX, TRUST_RESPONSE_BYTES_MAX};
+use kogge_proto::limits::{BODY_BYTES_MAX, MESSAGE_BYTES_MAX};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::document::XML_BYTES_MAX;
@@ -14,6 +14,7 @@ use crate::container::{
     BODY, EVIDENCE_RECORD, EVIDENCE_RECORD_MANIFEST, HASH_CHAIN, HASH_CHAIN_RESULT, MANIFEST, MEDIA_TYPE,
     MESSAGE, MIMETYPE, SIGNATURES,
 };
+use crate::evidence_record::EVIDENCE_RECORD_BYTES_MAX;
 use crate::report::Report;
 use crate::stored_zip::Entry;
 
@@ -218,8 +219,6 @@ const OWN_SIGNATURE: &str = "<asic:XAdESSignatures xmlns:asic=\"http://uri.etsi.
 const ENTRIES_MAX: usize = 16;
 /// The manifests have less than a thousand bytes.
 const MANIFEST_BYTES_MAX: usize = 4096;
-/// A token and the way through a tree.
-const EVIDENCE_RECORD_BYTES_MAX: usize = TRUST_RESPONSE_BYTES_MAX + 4096;
 const READ_BYTES: usize = 64 * 1024;
 const END_BYTES: usize = 22;
 const END_SIGNATURE: &[u8] = b"PK\x05\x06";

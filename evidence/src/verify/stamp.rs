@@ -11,6 +11,7 @@ use kogge_proto::time::UnixMillis;
 use kogge_proto::wire::log::StampRecord;
 
 use super::finding::{Finding, Flaw, depend, need, settle, wrong};
+use super::renewal;
 use crate::bundle::read::Way;
 use crate::bundle::way;
 use crate::evidence_record::{EvidenceRecord, batch_root, leaves_before};
@@ -33,7 +34,8 @@ pub struct Batch {
     token: Finding<VerifiedToken>,
 }
 
-/// Makes the checks `timestamp.present`, `timestamp.tree`, `timestamp.token` and `timestamp.time`; yields the token's time.
+/// Makes the checks `timestamp.present`, `timestamp.tree`, `timestamp.token` and `timestamp.time`, and `timestamp.renewal` if it was renewed; yields the
+/// first token's time.
 pub(super) fn judge(
     stamp: &Result<Stamp<'_>, Flaw>,
     signatures: &Result<&[u8], Flaw>,
@@ -45,6 +47,11 @@ pub(super) fn judge(
     let root = settle(report, "timestamp.tree", tree(stamp, signatures));
     let token = settle(report, "timestamp.token", token(stamp, root, snapshot));
     settle(report, "timestamp.time", time(token.as_ref(), signing_time, snapshot.policy()));
+    if let Some(Stamp::Record(record)) = stamp
+        && !record.renewals.is_empty()
+    {
+        settle(report, "timestamp.renewal", renewal::chain(record, token.as_ref(), snapshot));
+    }
     token.map(|token| token.gen_time())
 }
 
@@ -151,7 +158,7 @@ fn token(
     let stamp = need(stamp, "timestamp.present")?;
     let root = need(root.as_ref(), "timestamp.tree")?;
     match stamp {
-        Stamp::Record(record) => verify_token(&record.token, *root, snapshot),
+        Stamp::Record(record) => verify_token(&record.first.token, *root, snapshot),
         Stamp::InBatch(batch, _) => batch.token.clone(),
     }
 }

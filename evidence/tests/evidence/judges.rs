@@ -164,7 +164,7 @@ fn openssl_accepts_the_token_of_an_evidence_record() {
     let read = EvidenceRecord::from_der(&record.to_der()).unwrap();
 
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("token.tst"), &read.token).unwrap();
+    fs::write(dir.path().join("token.tst"), &read.first.token).unwrap();
     fs::write(dir.path().join("tsa.pem"), tsa.to_pem()).unwrap();
     let time = NOW.seconds().to_string();
     for (leaf, accepted) in [(sha256(signatures), true), (sha256(b"one"), false)] {

@@ -18,6 +18,8 @@ mod judges_xroad;
 #[cfg(test)]
 mod known;
 #[cfg(test)]
+mod renewals;
+#[cfg(test)]
 mod signatures;
 #[cfg(test)]
 mod verdicts;

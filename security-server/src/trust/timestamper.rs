@@ -9,9 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kogge_certs::snapshot::VerifiedSnapshot;
-use kogge_certs::timestamp::{self, Imprint, TimestampError};
 use kogge_certs::trust::ApprovedTsa;
-use kogge_daemon::client::{self, FetchError};
 use kogge_daemon::shutdown::Shutdown;
 use kogge_evidence::evidence_record::batch_root;
 use kogge_evidence::material::Material;
@@ -20,7 +18,7 @@ use kogge_evidence::timestamp_chain;
 use kogge_evidence::xades;
 use kogge_message_log::{AppendError, Found, LogError, MessageLog, Reader};
 use kogge_proto::digest::{Sha256, Sha512, sha256, sha512};
-use kogge_proto::limits::{BATCH_LEAVES_MAX, TRUST_RESPONSE_BYTES_MAX};
+use kogge_proto::limits::BATCH_LEAVES_MAX;
 use kogge_proto::wire::log::{StampLeaf, StampRecord};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -28,9 +26,9 @@ use uuid::Uuid;
 
 pub(crate) use self::leaves::Leaves;
 use super::clock_check::{ClockCheck, ClockSource, difference};
-use crate::clock;
 use crate::completeness::{Completeness, CompletenessError, Signed};
 use crate::registry::Registry;
+use crate::timestamping::{self, Obtained, TsaError};
 
 /// The background task that stamps.
 pub(crate) struct Timestamper {
@@ -72,15 +70,6 @@ enum RoundError {
     Append(#[from] AppendError),
     #[error("the server is shutting down")]
     ShuttingDown,
-}
-
-/// Why one TSA gave no good token.
-#[derive(Debug, thiserror::Error)]
-enum TsaError {
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    #[error("{url}: {source}")]
-    Token { url: String, source: TimestampError },
 }
 
 impl Timestamper {
@@ -207,22 +196,8 @@ impl Timestamper {
         root: Sha256,
         snapshot: &VerifiedSnapshot,
     ) -> Result<Vec<u8>, TsaError> {
-        let (nonce, _) = Uuid::new_v4().as_u64_pair();
-        let imprint = Imprint::Sha256(root);
-        let request = timestamp::request(&imprint, Some(nonce));
-        let asked = clock::now();
-        let answer = client::post(
-            &tsa.url,
-            "application/timestamp-query",
-            request.into(),
-            TRUST_RESPONSE_BYTES_MAX,
-            ASK_TIME_MAX,
-        )
-        .await?;
-        let answered = clock::now();
-        let refused = |source| TsaError::Token { url: tsa.url.clone(), source };
-        let token = timestamp::token_of_response(&answer.body).map_err(refused)?;
-        let verified = timestamp::verify(&token, &imprint, Some(nonce), snapshot.trust()).map_err(refused)?;
+        let Obtained { token, verified, asked, answered } =
+            timestamping::ask(tsa, root, snapshot.trust()).await?;
         let off = difference(verified.gen_time(), asked, answered, snapshot.policy().clock_skew);
         self.clock_check.report(ClockSource::Tsa, off);
         Ok(token)
@@ -340,6 +315,3 @@ fn retry_pause(failures: u32) -> Duration {
 
 /// Without a snapshot nothing is exchanged; the first one may ask for stamps soon.
 const INTERVAL_WITHOUT_POLICY: Duration = Duration::from_secs(1);
-
-/// A TSA that takes longer is treated as one that does not answer.
-const ASK_TIME_MAX: Duration = Duration::from_secs(20);

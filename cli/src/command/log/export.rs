@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::{Args, ValueEnum};
 use kogge_evidence::container::{self, ContainerError};
+use kogge_evidence::renewal::Renewals;
 use kogge_evidence::timestamp_chain::TimestampChainError;
 use kogge_message_log::{Filter, Found, Reader};
 use kogge_proto::wire::log::body::Place;
@@ -17,6 +18,7 @@ use super::describe::{as_line, direction, why_absent};
 use super::key::LogKeyArgs;
 use super::{LogPlace, each};
 use crate::failure::{Failure, OrFail};
+use crate::renewals;
 
 #[derive(Args, Debug)]
 pub(crate) struct ExportArgs {
@@ -74,7 +76,12 @@ pub(super) fn run(args: &ExportArgs, out: &mut dyn Write) -> Result<ExitCode, Fa
             found.sequence
         )));
     }
-    write(&reader, &found, args).or_failed()?;
+    // X-Road's form has no place for them.
+    let renewals = match args.profile {
+        Profile::Eidas => renewals::usable(&args.place.dir()?).or_unusable()?,
+        Profile::Xroad => Renewals::default(),
+    };
+    write(&reader, &found, &renewals, args).or_failed()?;
     writeln!(out, "wrote the {} {} to {}", direction(&found), args.message_id, args.out.display())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -124,16 +131,21 @@ fn one_of(mut matching: Vec<Found>, message_id: &str) -> anyhow::Result<Found> {
     }
 }
 
-fn write(reader: &Reader, found: &Found, args: &ExportArgs) -> anyhow::Result<()> {
+fn write(reader: &Reader, found: &Found, renewals: &Renewals, args: &ExportArgs) -> anyhow::Result<()> {
     let mut body = body_file(reader, found, args)?;
     kogge_durable::write_atomic_with(&args.out, false, |file: &mut File| {
         let mut buffered = BufWriter::new(file);
         let body = body.as_mut().map(|file| file as &mut dyn Read);
         let Found { sequence, record, material, stamp, .. } = found;
         let (out, stamp) = (&mut buffered, stamp.as_deref());
-        match args.profile {
-            Profile::Eidas => container::write_record(out, *sequence, record, material, stamp, body),
-            Profile::Xroad => container::xroad::write_record(out, *sequence, record, material, stamp, body),
+        match (args.profile, stamp) {
+            (Profile::Eidas, Some(stamp)) => {
+                container::write_renewed_record(out, (*sequence, record), material, stamp, renewals, body)
+            }
+            (Profile::Eidas, None) => container::write_record(out, *sequence, record, material, None, body),
+            (Profile::Xroad, stamp) => {
+                container::xroad::write_record(out, *sequence, record, material, stamp, body)
+            }
         }
         .map_err(|error| explain(error, *sequence))?;
         buffered.flush().with_context(|| format!("cannot write {}", args.out.display()))

@@ -11,7 +11,7 @@ use clap::Args;
 use kogge_evidence::bundle::read::{BundleReader, Group, Part, Record};
 use kogge_evidence::bundle::way;
 use kogge_evidence::container;
-use kogge_evidence::evidence_record::EvidenceRecord;
+use kogge_evidence::evidence_record::{ArchiveTimestamp, EvidenceRecord};
 use kogge_evidence::material::Material;
 use kogge_proto::wire::evidence as wire;
 use kogge_proto::wire::log::Direction;
@@ -148,7 +148,8 @@ fn evidence_record(group: &Group, (way, leaf): (usize, usize)) -> anyhow::Result
     let way = group.ways.get(way).context(missing)?;
     let position = way.leaves.get(leaf).context(missing)?.position;
     let groups = way::reduced(way.size, &way.leaves, &way.nodes, position)?;
-    Ok(EvidenceRecord { groups, token: way.token.to_vec() })
+    // Bundles do not carry renewals.
+    Ok(EvidenceRecord { first: ArchiveTimestamp { groups, token: way.token.to_vec() }, renewals: Vec::new() })
 }
 
 /// The body that follows a record.

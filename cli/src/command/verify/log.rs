@@ -11,24 +11,25 @@ use anyhow::{Context, bail, ensure};
 use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_evidence::log_checkpoints::LogCheckpoints;
 use kogge_evidence::report::{Check, Outcome};
-use kogge_evidence::verify::{LogRecord, Records, Verdict};
+use kogge_evidence::verify::{LogRecord, Records, RenewalAudit, Verdict};
 use kogge_message_log::{Damage, Found, LogError, LogKey, Reader};
 use kogge_proto::digest::{Sha512, sha512};
-use kogge_proto::wire::log::Role;
 use kogge_proto::wire::log::body::Place;
+use kogge_proto::wire::log::{Role, StampRecord};
 use serde_json::{Value, json};
 
 use super::{erasure, outcome, statement_json, statement_text};
 use crate::digest;
 use crate::failure::Failure;
 use crate::output;
+use crate::renewals;
 
 /// What a log was found to be.
 #[derive(Default)]
 pub(crate) struct LogVerdict {
     /// Damage to the structure.
     damage: Vec<Damage>,
-    /// What is to be said of checkpoints and erasures.
+    /// What is to be said of checkpoints, erasures and renewed timestamps.
     further: Vec<Check>,
     /// Records that passed, failed, or could not be decided.
     counts: Counts,
@@ -89,6 +90,8 @@ pub(crate) fn verify_each(
         Some(key) => reader.with_log_key(key.clone()),
         None => reader,
     };
+    let renewals = renewals::read(dir)?;
+    let mut renewal_audit = RenewalAudit::new(&renewals, snapshot);
     let (to_check, queue) = sync_channel(QUEUE_RECORDS);
     let (to_tell, told) = sync_channel(QUEUE_RECORDS);
     let queue = Mutex::new(queue);
@@ -103,7 +106,7 @@ pub(crate) fn verify_each(
         let checking: Vec<_> = (0..workers()).map(|_| check()).collect();
         drop(to_tell);
         let telling = scope.spawn(move || gather(told, verbose, each));
-        let audited = audit(reader, to_check, &mut checkpoints);
+        let audited = audit(reader, to_check, &mut checkpoints, &mut renewal_audit);
         // Whether a thread came to a bad end shows in the count of verdicts.
         checking.into_iter().for_each(|worker| drop(worker.join()));
         (audited, telling.join().unwrap_or_default())
@@ -117,6 +120,7 @@ pub(crate) fn verify_each(
         verdict.further = held_against(checkpoints, &reader)?;
     }
     verdict.further.extend(erasure::check(&reader.erasures().unwrap_or_default(), &server, snapshot));
+    verdict.further.extend(renewal_audit.finish());
     verdict.records.sort_by_key(|record| record.sequence);
     Ok(verdict)
 }
@@ -135,12 +139,19 @@ fn audit(
     reader: &Reader,
     to_check: SyncSender<Found>,
     checkpoints: &mut LogCheckpoints,
+    renewals: &mut RenewalAudit<'_>,
 ) -> anyhow::Result<(u64, Vec<Damage>)> {
     let mut handed_over = 0;
+    let mut noted: Option<Arc<StampRecord>> = None;
     let damage = reader.audit(&mut |found| {
         handed_over += 1;
         if let Some(stamp) = &found.stamp {
             checkpoints.note(stamp);
+            // The records of a stamp share it, and follow each other.
+            if !noted.as_ref().is_some_and(|noted| Arc::ptr_eq(noted, stamp)) {
+                renewals.note(stamp);
+                noted = Some(Arc::clone(stamp));
+            }
         }
         // If all workers were gone, the count of verdicts would show it.
         drop(to_check.send(found));

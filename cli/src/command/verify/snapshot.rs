@@ -26,7 +26,7 @@ pub(crate) fn load(path: &Path, anchor: &Anchor) -> anyhow::Result<VerifiedSnaps
 }
 
 /// The newest snapshot beside the evidence or the anchor. Files of that name which the anchor does not vouch for are passed over with a word.
-pub(super) fn find(
+pub(crate) fn find(
     paths: &[PathBuf],
     anchor_path: &Path,
     anchor: &Anchor,

@@ -37,7 +37,7 @@ pub(super) fn about(archive: &Archive, file: &str) -> Result<Vec<Record>, Flaw> 
 impl Record {
     /// The token, and what it must be about: every file of the manifest has the digest that is there, and leads to the same root.
     pub(super) fn token(&self, archive: &Archive) -> Result<(Vec<u8>, ContentDigests), Flaw> {
-        let record = EvidenceRecord::from_der(archive.must(&self.name)?).map_err(wrong)?;
+        let record = read(archive.must(&self.name)?)?;
         let mut root = None;
         for (name, digest) in &self.objects {
             let absent = || wrong(format!("{} is about {name}, which is not there", self.name));
@@ -52,15 +52,25 @@ impl Record {
             }
         }
         let root = root.ok_or_else(|| wrong(format!("{} is about nothing", self.name)))?;
-        Ok((record.token.clone(), ContentDigests { sha256: Some(root), ..ContentDigests::default() }))
+        Ok((record.first.token.clone(), ContentDigests { sha256: Some(root), ..ContentDigests::default() }))
     }
 }
 
 /// Of a record that is about one file alone.
 pub(super) fn token_about(record: &[u8], leaf: &[u8], name: &str) -> Result<(Vec<u8>, ContentDigests), Flaw> {
-    let record = EvidenceRecord::from_der(record).map_err(wrong)?;
+    let record = read(record)?;
     let root = root_of(&record, leaf, name)?;
-    Ok((record.token.clone(), ContentDigests { sha256: Some(root), ..ContentDigests::default() }))
+    Ok((record.first.token.clone(), ContentDigests { sha256: Some(root), ..ContentDigests::default() }))
+}
+
+/// What was renewed is not judged here, so it is not passed over either.
+fn read(der: &[u8]) -> Result<EvidenceRecord, Flaw> {
+    let record = EvidenceRecord::from_der(der).map_err(wrong)?;
+    if record.renewals.is_empty() {
+        Ok(record)
+    } else {
+        Err(wrong("an evidence record that was renewed is not read in containers of others"))
+    }
 }
 
 fn root_of(record: &EvidenceRecord, leaf: &[u8], name: &str) -> Result<Vec<u8>, Flaw> {

@@ -153,6 +153,7 @@ fn message(name: &str) -> NewMessage {
         request_id: name.to_owned(),
         client: String::new(),
         service: String::new(),
+        subject: None,
         peer_server: String::new(),
         message: Bytes::from_static(b"message"),
         body: None,
