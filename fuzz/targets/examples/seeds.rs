@@ -50,7 +50,7 @@ fn main() {
                 seed("canonical_xml", &file_name(&name), &content);
             }
             "META-INF/evidencerecord.ers" => {
-                let token = EvidenceRecord::from_der(&content).unwrap().token;
+                let token = EvidenceRecord::from_der(&content).unwrap().first.token;
                 fs::write(world.join("token.tst"), &token).unwrap();
                 seed("timestamp_token", "demo", &token);
                 seed("evidence_record", "demo", &content);
@@ -64,14 +64,8 @@ fn main() {
     seed("xroad_container", "batch", XROAD_CONTAINER);
 
     let found = records(&seed, &demo);
-    // Of the response that the world's container is about.
-    let signer = found.iter().find(|record| record.record.message_id == "demo-post-json").unwrap();
-    let [certificate, ocsp] = der_items(&signer.material.items);
-    fs::write(world.join("signer.der"), &certificate).unwrap();
-    fs::write(world.join("signer.ocsp"), &ocsp).unwrap();
-    seed("certificate", "signer", &certificate);
+    signer(&seed, &world, &found);
     seed("certificate", "tsa-pem", &read("trust-services/tsa.pem"));
-    seed("ocsp_response", "signer", &ocsp);
 
     let segment = read("consumer/log/segments/0000000001.log");
     let used = segment.iter().rposition(|byte| *byte != 0).unwrap() + 1;
@@ -95,6 +89,17 @@ fn records(seed: &impl Fn(&str, &str, &[u8]), demo: &Path) -> Vec<Found> {
         seed("record", &record.sequence.to_string(), &framed);
     }
     found
+}
+
+/// The certificate that the world's container is signed with, and what was said of it.
+fn signer(seed: &impl Fn(&str, &str, &[u8]), world: &Path, found: &[Found]) {
+    // Of the response that the world's container is about.
+    let signer = found.iter().find(|record| record.record.message_id == "demo-post-json").unwrap();
+    let [certificate, ocsp] = der_items(&signer.material.items);
+    fs::write(world.join("signer.der"), &certificate).unwrap();
+    fs::write(world.join("signer.ocsp"), &ocsp).unwrap();
+    seed("certificate", "signer", &certificate);
+    seed("ocsp_response", "signer", &ocsp);
 }
 
 fn texts(seed: &impl Fn(&str, &str, &[u8])) {

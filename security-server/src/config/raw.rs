@@ -1,7 +1,8 @@
 //! The file as written, and its way to a [`Config`].
 
+mod tables;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,9 +14,11 @@ use kogge_proto::id::{MemberId, SecurityServerId, ServiceId, SubsystemId};
 use kogge_proto::limits;
 use kogge_signer::PinSource;
 use kogge_transport::TransportMode;
-use serde::Deserialize;
 
-use super::keeping::{Keeping, RawSubsystem};
+use self::tables::{
+    RawAccess, RawClient, RawConfig, RawConsumer, RawMessageLog, RawProvider, RawRegistry, RawService,
+};
+use super::keeping::Keeping;
 use super::{
     ClientConfig, Config, ConnectionPolicy, ConsumerConfig, ConsumerTls, MessageLogConfig, ProviderConfig,
     RegistryConfig, RsaPadding, SignatureConfig, SignatureMode, TokenConfig, defaults,
@@ -56,143 +59,6 @@ pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
         id,
         anchor,
     })
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawConfig {
-    id: String,
-    anchor: PathBuf,
-    data_dir: PathBuf,
-    signature: Option<String>,
-    rsa_signature: Option<String>,
-    token: RawToken,
-    #[serde(default)]
-    registry: RawRegistry,
-    consumer: Option<RawConsumer>,
-    provider: Option<RawProvider>,
-    status: Option<RawStatus>,
-    #[serde(default)]
-    transport: RawTransport,
-    message_log: RawMessageLog,
-    #[serde(default)]
-    timestamping: RawTimestamping,
-    #[serde(default)]
-    members: Vec<RawMember>,
-    #[serde(default)]
-    subsystems: Vec<RawSubsystem>,
-    #[serde(default)]
-    clients: Vec<RawClient>,
-    #[serde(default)]
-    services: Vec<RawService>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawToken {
-    dir: PathBuf,
-    pin: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRegistry {
-    interval_s: Option<u64>,
-    tls_roots: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawConsumer {
-    listen: Option<SocketAddr>,
-    tls_listen: Option<SocketAddr>,
-    tls_certificate: Option<PathBuf>,
-    tls_key: Option<PathBuf>,
-    body_bytes_max: Option<u64>,
-    exchange_time_max_s: Option<u64>,
-    exchanges_max: Option<usize>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawProvider {
-    listen: SocketAddr,
-    exchanges_max: Option<usize>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawStatus {
-    listen: SocketAddr,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTransport {
-    mode: String,
-}
-
-impl Default for RawTransport {
-    fn default() -> Self {
-        Self { mode: "auto".to_owned() }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawMessageLog {
-    dir: PathBuf,
-    segment_mib: Option<u64>,
-    encrypt_bodies: Option<bool>,
-    keep_bodies: Option<bool>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTimestamping {
-    interval_s: Option<u64>,
-    #[serde(default)]
-    xroad: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawMember {
-    id: String,
-    signature: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawClient {
-    subsystem: String,
-    connection: String,
-    keep_bodies: Option<bool>,
-    #[serde(default)]
-    certificates: Vec<PathBuf>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawService {
-    id: String,
-    url: String,
-    tls_roots: Option<PathBuf>,
-    time_max_s: Option<u64>,
-    body_bytes_max: Option<u64>,
-    keep_bodies: Option<bool>,
-    #[serde(default)]
-    purposes: Vec<String>,
-    #[serde(default)]
-    access: Vec<RawAccess>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawAccess {
-    client: String,
-    methods: Option<Vec<String>>,
-    path: Option<String>,
 }
 
 /// The configuration file: what errors name and paths are relative to.
