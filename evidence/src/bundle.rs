@@ -9,7 +9,7 @@
 //!   stamped ([`way`]);
 //! - the log's **checkpoint**, and between the records the hashes of what was left out, so that the log's tree can be built anew.
 //!
-//! [`block`] is the framing, [`write`] and [`read`] the two directions. Whether a record is good says [`crate::verify::Records`].
+//! [`block`] is the framing, [`mod@write`] and [`mod@read`] the two directions. Whether a record is good says [`crate::verify::Records`].
 
 pub mod block;
 pub mod read;

@@ -169,7 +169,7 @@ pub fn write_record(
         Some(stamp) => Some(stamped(stamp, sequence, xades::leaf(signature, &parts, &material)?)?),
         None => None,
     };
-    write_record_with(out, record, &material, evidence_record.as_ref(), body)
+    write_parts(out, record, parts, &material, evidence_record.as_ref(), body)
 }
 
 /// As [`write_record`], with the newer tokens by which the stamp's was renewed.
@@ -186,10 +186,10 @@ pub fn write_renewed_record(
 ) -> Result<(), ContainerError> {
     let signature = record.signature.as_ref().ok_or(ContainerError::Record("it has no signature"))?;
     let material = Material::new(material)?;
-    let leaf = xades::leaf(signature, &parts_of(record)?, &material)?;
-    let mut evidence_record = stamped(stamp, sequence, leaf)?;
+    let parts = parts_of(record)?;
+    let mut evidence_record = stamped(stamp, sequence, xades::leaf(signature, &parts, &material)?)?;
     evidence_record.renewals = renewals.of(&stamp.token)?;
-    write_record_with(out, record, &material, Some(&evidence_record), body)
+    write_parts(out, record, parts, &material, Some(&evidence_record), body)
 }
 
 /// As [`write_record`], of a record whose timestamp is an evidence record already.
@@ -203,8 +203,19 @@ pub fn write_record_with(
     evidence_record: Option<&EvidenceRecord>,
     body: Option<&mut dyn Read>,
 ) -> Result<(), ContainerError> {
+    write_parts(out, record, parts_of(record)?, material, evidence_record, body)
+}
+
+/// As [`write_record_with`], of parts that were digested already.
+fn write_parts(
+    out: impl Write + Seek,
+    record: &MessageRecord,
+    parts: Parts,
+    material: &Material,
+    evidence_record: Option<&EvidenceRecord>,
+    body: Option<&mut dyn Read>,
+) -> Result<(), ContainerError> {
     let signature = record.signature.as_ref().ok_or(ContainerError::Record("it has no signature"))?;
-    let parts = parts_of(record)?;
     let contents = Contents { message: &record.message, parts, signature, material, evidence_record };
     with_body(record, body, |body| write(out, &contents, body))
 }
