@@ -50,8 +50,9 @@ impl EvidenceRecord {
     /// As DER.
     #[must_use]
     pub fn to_der(&self) -> Vec<u8> {
-        let chain: Vec<u8> = self.chain().flat_map(ArchiveTimestamp::to_der).collect();
-        let chain = tlv(SEQUENCE, &chain);
+        // Whole pieces at once: a token has thousands of bytes.
+        let chain: Vec<Vec<u8>> = self.chain().map(ArchiveTimestamp::to_der).collect();
+        let chain = tlv(SEQUENCE, &chain.concat());
         tlv(SEQUENCE, &[VERSION_1, DIGEST_ALGORITHMS, &tlv(SEQUENCE, &chain)].concat())
     }
 
