@@ -6,7 +6,7 @@ use kogge_certs::path;
 use kogge_certs::profile::{self, Profile};
 use kogge_certs::snapshot::VerifiedSnapshot;
 use kogge_evidence::report::{Check, Outcome};
-use kogge_message_log::{FoundErasure, erasure_bytes};
+use kogge_message_log::{FoundErasure, LogError, erasure_bytes};
 use kogge_proto::id::SecurityServerId;
 use kogge_proto::time::UnixMillis;
 
@@ -16,10 +16,22 @@ use crate::output;
 const NAME: &str = "log.erasure";
 
 /// Whether the erasures of this server's log are signed by its owner, by a member that it serves, or by the server itself: those that are not, and a word on the others.
-pub(super) fn check(erasures: &[FoundErasure], server: &str, snapshot: &VerifiedSnapshot) -> Vec<Check> {
+pub(super) fn check(
+    erasures: Result<Vec<FoundErasure>, LogError>,
+    server: &str,
+    snapshot: &VerifiedSnapshot,
+) -> Vec<Check> {
+    let erasures = match erasures {
+        Ok(erasures) => erasures,
+        // Nothing is known of them: that must not look like none.
+        Err(error) => {
+            let reason = format!("what was erased cannot be read: {error}");
+            return vec![Check { name: NAME, outcome: Outcome::Indeterminate, reason }];
+        }
+    };
     let mut checks = Vec::new();
     let mut passed = 0_u64;
-    for found in erasures {
+    for found in &erasures {
         match signer(found, server, snapshot) {
             Ok(_) => passed += 1,
             Err((outcome, reason)) => {

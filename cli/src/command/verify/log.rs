@@ -119,7 +119,7 @@ pub(crate) fn verify_each(
     if verdict.damage.is_empty() {
         verdict.further = held_against(checkpoints, &reader)?;
     }
-    verdict.further.extend(erasure::check(&reader.erasures().unwrap_or_default(), &server, snapshot));
+    verdict.further.extend(erasure::check(reader.erasures(), &server, snapshot));
     verdict.further.extend(renewal_audit.finish());
     verdict.records.sort_by_key(|record| record.sequence);
     Ok(verdict)
